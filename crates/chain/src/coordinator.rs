@@ -111,7 +111,13 @@ pub(crate) struct View<'a> {
 }
 
 impl Coordinator {
-    pub(crate) fn new(me: Member, partitions: usize, nodes: usize, timing: Timing, read_from: ReadFrom) -> Self {
+    pub(crate) fn new(
+        me: Member,
+        partitions: usize,
+        nodes: usize,
+        timing: Timing,
+        read_from: ReadFrom,
+    ) -> Self {
         Self {
             me,
             timing,
@@ -168,7 +174,8 @@ impl Coordinator {
         let request = self.last;
         let deadline = view.now + self.timing.operation;
         let refusal = Refusal::NotServing;
-        self.reads.insert(request, Read { partition, query, deadline, due: 0, asked: None, attempts: 0, refusal });
+        self.reads
+            .insert(request, Read { partition, query, deadline, due: 0, asked: None, attempts: 0, refusal });
         self.send_read(view, request, effects);
         request
     }
@@ -328,8 +335,12 @@ impl Coordinator {
 
     /// A link broke: questions sent over it go to somebody else.
     pub(crate) fn on_link_down(&mut self, view: View<'_>, node: NodeId, effects: &mut Effects) {
-        let lost: Vec<u64> =
-            self.reads.iter().filter(|(_, read)| read.asked == Some(node)).map(|(&request, _)| request).collect();
+        let lost: Vec<u64> = self
+            .reads
+            .iter()
+            .filter(|(_, read)| read.asked == Some(node))
+            .map(|(&request, _)| request)
+            .collect();
         for request in lost {
             self.send_read(view, request, effects);
         }
@@ -345,8 +356,7 @@ impl Coordinator {
                 self.send_write(view, request, effects);
             } else {
                 let is_refused = u32::try_from(write.refused.len()) == Ok(write.copies);
-                let outcome =
-                    if is_refused { Outcome::Unavailable(write.refusal) } else { Outcome::Unknown };
+                let outcome = if is_refused { Outcome::Unavailable(write.refusal) } else { Outcome::Unknown };
                 self.end_write(request, outcome, effects);
             }
         }

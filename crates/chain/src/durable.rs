@@ -181,3 +181,213 @@ impl Writers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Change, Displaced};
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use simpledynamo_topology::PartitionId;
+
+    const HERE: PartitionId = PartitionId(0);
+
+    fn id(session: u64, counter: u64) -> OpId {
+        OpId { node: NodeId(1), session: Session(session), counter }
+    }
+
+    fn version(epoch: u64, seq: u64) -> Version {
+        Version { epoch: Epoch(epoch), seq }
+    }
+
+    fn entry(version: Version, id: OpId, floor: u64) -> Arc<Entry> {
+        let (key, change, displaced) = (Bytes::from("k"), Change::Keep, Displaced::default());
+        let reply = Reply::Integer(i64::try_from(version.seq).expect("small"));
+        Arc::new(Entry { version, id, floor, key, change, displaced, reply })
+    }
+
+    fn append(seq: u64, id: OpId, floor: u64) -> Persist {
+        Persist::Append { partition: HERE, entry: entry(version(1, seq), id, floor) }
+    }
+
+    fn open(epoch: u64, watermark: u64, entries: Vec<Arc<Entry>>) -> Persist {
+        Persist::Open { partition: HERE, epoch: Epoch(epoch), watermark, entries }
+    }
+
+    fn watermark(up_to: u64) -> Persist {
+        Persist::Watermark { partition: HERE, up_to }
+    }
+
+    fn seal(epoch: u64) -> Persist {
+        Persist::Seal { partition: HERE, epoch: Epoch(epoch) }
+    }
+
+    fn replay(persists: &[Persist]) -> Durable {
+        let mut durable = Durable::default();
+        for persist in persists {
+            durable.record(persist).expect("the log has no gap");
+        }
+        durable
+    }
+
+    fn versions(durable: &Durable) -> Vec<Version> {
+        durable.entries.iter().map(|entry| entry.version).collect()
+    }
+
+    #[test]
+    fn a_gap_is_refused_and_changes_nothing() {
+        let mut durable = replay(&[append(1, id(1, 1), 1)]);
+        let before = durable.clone();
+        assert_eq!(durable.record(&append(3, id(1, 2), 1)), Err(LogGap { expected: 2, found: 3 }));
+        assert_eq!(durable.record(&append(1, id(1, 2), 1)), Err(LogGap { expected: 2, found: 1 }));
+        assert_eq!(durable.record(&open(2, 2, vec![])), Err(LogGap { expected: 2, found: 3 }));
+        assert_eq!(durable, before);
+    }
+
+    #[test]
+    fn an_opening_replaces_all_above_its_watermark() {
+        let old = [append(1, id(1, 1), 1), append(2, id(1, 2), 1), append(3, id(1, 3), 1)];
+        let mut durable = replay(&old);
+        let other = entry(version(2, 2), id(1, 9), 1);
+        durable.record(&open(2, 1, vec![other])).expect("no gap");
+        assert_eq!(versions(&durable), [version(1, 1), version(2, 2)]);
+        assert_eq!((durable.end, durable.watermark), (2, 1));
+        assert_eq!((durable.open, durable.sealed), (Epoch(2), Epoch(2)), "an opening seals what went before");
+        // The op ids go and come with their entries (I12).
+        assert_eq!(durable.writers.look_up(id(1, 1)), Known::Entry(version(1, 1), Reply::Integer(1)));
+        assert_eq!(durable.writers.look_up(id(1, 2)), Known::New);
+        assert_eq!(durable.writers.look_up(id(1, 9)), Known::Entry(version(2, 2), Reply::Integer(2)));
+    }
+
+    #[test]
+    fn an_opening_may_repeat_what_the_log_holds() {
+        let entries: Vec<_> = (1..=2).map(|seq| entry(version(1, seq), id(1, seq), 1)).collect();
+        let mut durable = replay(&[append(1, id(1, 1), 1), append(2, id(1, 2), 1)]);
+        let before = durable.clone();
+        durable.record(&open(2, 0, entries)).expect("no gap");
+        assert_eq!(durable, Durable { open: Epoch(2), sealed: Epoch(2), ..before });
+    }
+
+    #[test]
+    fn seals_and_watermarks_never_go_back_and_watermarks_stay_in_the_log() {
+        let mut durable = replay(&[append(1, id(1, 1), 1), seal(5), seal(3), watermark(1), watermark(0)]);
+        assert_eq!((durable.sealed, durable.watermark), (Epoch(5), 1));
+        durable.record(&watermark(9)).expect("no gap");
+        assert_eq!(durable.watermark, 1, "nobody can have committed what is not in this log");
+    }
+
+    #[test]
+    fn places_are_found_after_the_front_was_forgotten() {
+        let appends: Vec<Persist> = (1..=5).map(|seq| append(seq, id(1, seq), 1)).collect();
+        let mut durable = replay(&appends);
+        durable.forget_up_to(2);
+        let above = |seq| -> Vec<u64> { durable.entries_above(seq).map(|entry| entry.version.seq).collect() };
+        assert_eq!(above(0), [3, 4, 5], "as far as they are still here");
+        assert_eq!(above(3), [4, 5]);
+        assert_eq!(above(5), Vec::<u64>::new());
+        assert_eq!(above(u64::MAX - 1), Vec::<u64>::new());
+        assert_eq!(durable.entry(2), None);
+        assert_eq!(durable.entry(3).map(|entry| entry.version.seq), Some(3));
+        assert_eq!(durable.entry(6), None);
+        durable.forget_up_to(9);
+        assert_eq!((durable.entries.len(), durable.end), (0, 5), "what was forgotten still counts");
+        assert_eq!(durable.entry(5), None);
+        durable.record(&append(6, id(1, 6), 1)).expect("the log goes on where it ended");
+    }
+
+    #[test]
+    fn a_write_below_the_floor_is_forgotten() {
+        let durable = replay(&[append(1, id(1, 1), 1), append(2, id(1, 2), 1), append(3, id(1, 5), 2)]);
+        let known = |counter| durable.writers.look_up(id(1, counter));
+        assert_eq!(known(1), Known::Forgotten, "its coordinator awaits nothing below 2");
+        assert_eq!(known(2), Known::Entry(version(1, 2), Reply::Integer(2)));
+        assert_eq!(known(3), Known::New, "above the floor, and never seen");
+        assert_eq!(known(5), Known::Entry(version(1, 3), Reply::Integer(3)));
+    }
+
+    #[test]
+    fn an_ended_session_is_forgotten_and_a_newer_one_is_new() {
+        let mut durable = replay(&[append(1, id(2, 1), 1)]);
+        assert_eq!(durable.writers.look_up(id(1, 7)), Known::Forgotten);
+        assert_eq!(durable.writers.look_up(id(3, 1)), Known::New, "a counter used again after a restart");
+        durable.record(&append(2, id(3, 1), 1)).expect("no gap");
+        assert_eq!(durable.writers.look_up(id(2, 1)), Known::Forgotten);
+        assert_eq!(durable.writers.look_up(id(3, 1)), Known::Entry(version(1, 2), Reply::Integer(2)));
+        // An entry of an ended session may still be in the base of an epoch: it brings nothing back.
+        durable.record(&append(3, id(2, 9), 9)).expect("no gap");
+        assert_eq!(durable.writers.look_up(id(2, 9)), Known::Forgotten);
+        durable.writers.begin_session(NodeId(1), Session(4));
+        assert_eq!(durable.writers.look_up(id(3, 1)), Known::Forgotten);
+        durable.writers.begin_session(NodeId(1), Session(3));
+        assert_eq!(durable.writers.0[&NodeId(1)].session, Session(4), "sessions do not come back");
+    }
+
+    #[test]
+    fn entries_of_nobody_leave_no_writer() {
+        let durable = replay(&[append(1, id(7, OpId::NOBODY), 0)]);
+        assert_eq!(durable.writers, Writers::default());
+    }
+
+    proptest! {
+        /// Against the definition: what is in the log and not below the highest floor is known.
+        #[test]
+        fn writers_agree_with_the_log(
+            drawn in prop::collection::vec((1u64..4, 1u64..6, 1u64..6), 0..24),
+            cut in 0usize..24,
+        ) {
+            // No op id comes twice: that is what the table is for.
+            let mut writes: Vec<(u64, u64, u64)> = Vec::new();
+            for write in drawn {
+                if !writes.iter().any(|known| (known.0, known.1) == (write.0, write.1)) {
+                    writes.push(write);
+                }
+            }
+            let mut durable = Durable::default();
+            let mut seen: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+            for (at, &(session, counter, floor)) in writes.iter().enumerate() {
+                let seq = at as u64 + 1;
+                durable.record(&append(seq, id(session, counter), floor.min(counter))).expect("no gap");
+                seen.insert((session, counter), seq);
+            }
+            let cut = cut.min(writes.len()) as u64;
+            durable.record(&open(2, cut, vec![])).expect("no gap");
+            let newest = writes.iter().map(|&(session, ..)| session).max().unwrap_or_default();
+            let floor = |session| writes
+                .iter()
+                .filter(|write| write.0 == session)
+                .map(|&(_, counter, floor)| floor.min(counter))
+                .max()
+                .unwrap_or_default();
+            for counter in 1..6 {
+                for session in 1..4 {
+                    let is_cut = seen.get(&(session, counter)).is_none_or(|&seq| seq > cut);
+                    match durable.writers.look_up(id(session, counter)) {
+                        Known::New => prop_assert!(session > newest || (session == newest && is_cut)),
+                        Known::Forgotten => prop_assert!(session < newest || counter < floor(session)),
+                        Known::Entry(version, _) => {
+                            prop_assert_eq!(session, newest);
+                            prop_assert!(version.seq <= cut, "rolled back with its entry");
+                            prop_assert!(counter >= floor(session));
+                        }
+                    }
+                }
+            }
+        }
+
+        /// Replaying in two parts is replaying the whole, wherever the data stands: recovery depends on it.
+        #[test]
+        fn forgetting_changes_nothing_but_the_front(forget in 0u64..9, length in 0u64..9) {
+            let forget = forget.min(length);
+            let appends: Vec<Persist> = (1..=length).map(|seq| append(seq, id(1, seq), 1)).collect();
+            let (mut whole, mut short) = (replay(&appends), replay(&appends));
+            short.forget_up_to(forget);
+            let rest = [append(length + 1, id(1, 50), 2), watermark(length), seal(4)];
+            for persist in &rest {
+                whole.record(persist).expect("no gap");
+                short.record(persist).expect("no gap");
+            }
+            whole.forget_up_to(forget);
+            prop_assert_eq!(whole, short);
+        }
+    }
+}

@@ -33,10 +33,12 @@ pub use effects::{Applied, Completion, Effects, Ignored, Persist};
 pub use entry::{Change, DataKey, Displaced, Entry, OpId, Record, Version};
 pub use links::Links;
 pub use message::{Envelope, Message, Refusal};
-pub use operation::{Condition, Evaluation, Expiry, ExpiryCondition, Limits, Operation, OperationError, Reply};
+pub use node::{Asked, Event, Node, Setup, next_session};
+pub use operation::{
+    Condition, Evaluation, Expiry, ExpiryCondition, Limits, Operation, OperationError, Reply,
+};
 pub use query::{Counts, Item, Page, PageRequest, Part, Query, Reading};
 pub use records::Records;
-pub use node::{Asked, Event, Node, Setup, next_session};
 pub use replica::Replica;
 
 /// Milliseconds since the Unix epoch: the clock of expiry times.

@@ -155,7 +155,8 @@ impl Node {
             }
             Event::Applied(applied) => {
                 for (id, applied) in applied {
-                    let replica = self.replicas.get_mut(&id).expect("only this node's partitions are applied");
+                    let replica =
+                        self.replicas.get_mut(&id).expect("only this node's partitions are applied");
                     replica.on_applied(applied.up_to);
                 }
             }
@@ -234,16 +235,21 @@ impl Node {
         }
     }
 
-    /// A node begins a session.
+    /// A node begins a session: the chains that it is in, and whose forms this node numbers, are formed anew.
     fn register(&mut self, member: Member, effects: &mut Effects) -> Vec<PartitionId> {
-        let mine = |partition: &PartitionId, topology: &Topology| topology.former(*partition) == self.me.node;
-        let changed = self.topology.apply(Command::Register(member));
-        let formed: Vec<PartitionId> =
-            changed.into_iter().filter(|partition| mine(partition, &self.topology)).collect();
-        for &partition in &formed {
+        let mut formed = self.topology.apply(Command::Register(member));
+        formed.retain(|&partition| self.reform(partition, effects));
+        formed
+    }
+
+    /// Forms a chain anew if that is this node's to do and every member is known.
+    fn reform(&mut self, partition: PartitionId, effects: &mut Effects) -> bool {
+        let is_ours = self.topology.former(partition) == self.me.node;
+        let is_formed = is_ours && !self.topology.apply(Command::Reform(partition)).is_empty();
+        if is_formed {
             self.tell_form(partition, effects);
         }
-        formed
+        is_formed
     }
 
     /// As the node that numbers this partition's forms: tells everybody the present one.
@@ -349,21 +355,14 @@ impl Node {
     }
 
     /// A member knows of a later form than ours: number the next one above that.
-    fn on_seal_refused(
-        &mut self,
-        now: Now,
-        envelope: &Envelope,
-        used: Epoch,
-        effects: &mut Effects,
-    ) {
+    fn on_seal_refused(&mut self, now: Now, envelope: &Envelope, used: Epoch, effects: &mut Effects) {
         let partition = envelope.partition;
         let is_current = self.topology.form(partition).is_some_and(|form| form.epoch == envelope.epoch);
         if self.topology.former(partition) != self.me.node || !is_current {
             return effects.ignored.push(Ignored::StaleEpoch);
         }
         self.topology.apply(Command::Raise(partition, used));
-        if self.topology.form_anew(partition) {
-            self.tell_form(partition, effects);
+        if self.reform(partition, effects) {
             let view = View { now: now.millis, topology: &self.topology, links: &self.links };
             self.coordinator.on_form(view, partition, effects);
         }

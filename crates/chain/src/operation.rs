@@ -293,7 +293,8 @@ fn increment(old: Option<&Record>, by: i64) -> Evaluation {
 
 fn increment_float(old: Option<&Record>, by: &[u8]) -> Evaluation {
     let failed = |error| Evaluation::keep(Reply::Failed(error));
-    let (Some(before), Some(by)) = (old.map_or(Some(0.0), |record| parse_float(&record.value)), parse_float(by))
+    let (Some(before), Some(by)) =
+        (old.map_or(Some(0.0), |record| parse_float(&record.value)), parse_float(by))
     else {
         return failed(OperationError::NotAFloat);
     };
@@ -346,5 +347,283 @@ fn lapse(version: Version, old: Option<&Record>, now: UnixMillis) -> Evaluation 
         }
         Some(record) if record.version == version => Evaluation::keep(Reply::Refused),
         _ => Evaluation::keep(Reply::Superseded),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simpledynamo_topology::Epoch;
+
+    const NOW: UnixMillis = 1_000;
+    const LIMITS: Limits = Limits { max_value: 16 };
+    const VERSION: Version = Version { epoch: Epoch(1), seq: 7 };
+
+    fn bytes(text: &str) -> Bytes {
+        Bytes::from(text.to_owned())
+    }
+
+    fn record(value: &str, expires_at: Option<UnixMillis>) -> Record {
+        Record { version: VERSION, expires_at, value: bytes(value) }
+    }
+
+    fn put(value: &str, expires_at: Option<UnixMillis>) -> Change {
+        Change::Put { value: bytes(value), expires_at }
+    }
+
+    fn old(value: &str) -> Reply {
+        Reply::Old(Some(bytes(value)))
+    }
+
+    fn set(condition: Condition, expiry: Expiry, want_old: bool) -> Operation {
+        Operation::Set { value: bytes("new"), condition, expiry, want_old }
+    }
+
+    fn plain_set(condition: Condition) -> Operation {
+        set(condition, Expiry::Clear, false)
+    }
+
+    fn set_until(expiry: Expiry) -> Operation {
+        set(Condition::Always, expiry, false)
+    }
+
+    fn delete(condition: Condition, want_old: bool) -> Operation {
+        Operation::Delete { condition, want_old }
+    }
+
+    fn overwrite(offset: u64, text: &str) -> Operation {
+        Operation::Overwrite { offset, bytes: bytes(text) }
+    }
+
+    fn expire(expiry: Expiry, condition: ExpiryCondition) -> Operation {
+        Operation::Expire { expiry, condition, want_value: false }
+    }
+
+    fn get_and_expire(expiry: Expiry) -> Operation {
+        Operation::Expire { expiry, condition: ExpiryCondition::Always, want_value: true }
+    }
+
+    /// One row each: the operation, the record it meets, what becomes of it, the reply.
+    fn check(rows: Vec<(Operation, Option<Record>, Change, Reply)>) {
+        for (operation, before, change, reply) in rows {
+            let found = operation.evaluate(before.as_ref(), NOW, LIMITS);
+            assert_eq!(found, Evaluation { change, reply }, "{operation:?} on {before:?}");
+        }
+    }
+
+    /// <https://redis.io/docs/latest/commands/set/>
+    #[test]
+    fn set_keeps_its_conditions() {
+        let there = || Some(record("a", Some(5_000)));
+        let equals = |text| Condition::Equals(bytes(text));
+        check(vec![
+            (plain_set(Condition::Always), None, put("new", None), Reply::Done),
+            // A plain SET drops the expiry time.
+            (plain_set(Condition::Always), there(), put("new", None), Reply::Done),
+            (plain_set(Condition::Absent), None, put("new", None), Reply::Done),
+            (plain_set(Condition::Absent), there(), Change::Keep, Reply::Refused),
+            (plain_set(Condition::Present), None, Change::Keep, Reply::Refused),
+            (plain_set(Condition::Present), there(), put("new", None), Reply::Done),
+            (plain_set(equals("a")), there(), put("new", None), Reply::Done),
+            (plain_set(equals("b")), there(), Change::Keep, Reply::Refused),
+            (plain_set(equals("")), None, Change::Keep, Reply::Refused),
+        ]);
+    }
+
+    /// With `GET` the old value is the reply, done or not; only the value tells whether NX succeeded.
+    #[test]
+    fn set_with_get_tells_the_value_before() {
+        let there = || Some(record("a", None));
+        let get = |condition| set(condition, Expiry::Clear, true);
+        check(vec![
+            (get(Condition::Always), there(), put("new", None), old("a")),
+            (get(Condition::Always), None, put("new", None), Reply::Old(None)),
+            (get(Condition::Absent), there(), Change::Keep, old("a")),
+            (get(Condition::Absent), None, put("new", None), Reply::Old(None)),
+            (get(Condition::Present), None, Change::Keep, Reply::Old(None)),
+        ]);
+    }
+
+    #[test]
+    fn set_fixes_the_time_of_expiry() {
+        let there = || Some(record("a", Some(5_000)));
+        check(vec![
+            (set_until(Expiry::In(50)), None, put("new", Some(NOW + 50)), Reply::Done),
+            (set_until(Expiry::At(7_000)), there(), put("new", Some(7_000)), Reply::Done),
+            (set_until(Expiry::Keep), there(), put("new", Some(5_000)), Reply::Done),
+            (set_until(Expiry::Keep), None, put("new", None), Reply::Done),
+            (set_until(Expiry::In(u64::MAX)), None, put("new", Some(u64::MAX)), Reply::Done),
+            // A time that has come is a delete, and the SET counts as done.
+            (set_until(Expiry::At(NOW)), there(), Change::Remove, Reply::Done),
+            (set_until(Expiry::At(NOW - 1)), None, Change::Keep, Reply::Done),
+            (set_until(Expiry::At(NOW + 1)), there(), put("new", Some(NOW + 1)), Reply::Done),
+        ]);
+    }
+
+    /// <https://redis.io/docs/latest/commands/del/>, `getdel`
+    #[test]
+    fn delete_removes_what_is_there() {
+        let there = || Some(record("a", None));
+        let equals = |text| Condition::Equals(bytes(text));
+        check(vec![
+            (delete(Condition::Always, false), there(), Change::Remove, Reply::Done),
+            (delete(Condition::Always, false), None, Change::Keep, Reply::Refused),
+            (delete(Condition::Always, true), there(), Change::Remove, old("a")),
+            (delete(Condition::Always, true), None, Change::Keep, Reply::Old(None)),
+            (delete(equals("a"), false), there(), Change::Remove, Reply::Done),
+            (delete(equals("b"), false), there(), Change::Keep, Reply::Refused),
+        ]);
+    }
+
+    /// <https://redis.io/docs/latest/commands/append/>: the expiry time stays.
+    #[test]
+    fn append_adds_at_the_end() {
+        let append = |text| Operation::Append(bytes(text));
+        let limit = "sixteen bytes ok";
+        check(vec![
+            (append("b"), None, put("b", None), Reply::Integer(1)),
+            (append("b"), Some(record("a", Some(5_000))), put("ab", Some(5_000)), Reply::Integer(2)),
+            // An empty APPEND still creates the key, and changes no other.
+            (append(""), None, put("", None), Reply::Integer(0)),
+            (append(""), Some(record("a", None)), Change::Keep, Reply::Integer(1)),
+            (append(limit), None, put(limit, None), Reply::Integer(16)),
+            (append(limit), Some(record("a", None)), Change::Keep, Reply::Failed(OperationError::TooLong)),
+        ]);
+    }
+
+    /// <https://redis.io/docs/latest/commands/setrange/>
+    #[test]
+    fn overwrite_pads_with_zero_bytes() {
+        let there = || Some(record("abcd", Some(5_000)));
+        let too_long = || Reply::Failed(OperationError::TooLong);
+        check(vec![
+            (overwrite(1, "XY"), there(), put("aXYd", Some(5_000)), Reply::Integer(4)),
+            (overwrite(3, "XY"), there(), put("abcXY", Some(5_000)), Reply::Integer(5)),
+            (overwrite(6, "X"), there(), put("abcd\0\0X", Some(5_000)), Reply::Integer(7)),
+            (overwrite(2, "X"), None, put("\0\0X", None), Reply::Integer(3)),
+            // Nothing to write: no key is created, no value is padded, and no length is too long.
+            (overwrite(9, ""), None, Change::Keep, Reply::Integer(0)),
+            (overwrite(99, ""), there(), Change::Keep, Reply::Integer(4)),
+            (overwrite(15, "X"), None, put("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0X", None), Reply::Integer(16)),
+            (overwrite(16, "X"), None, Change::Keep, too_long()),
+        ]);
+    }
+
+    /// The largest offset is an offset like any other, and not a name for the end of the value.
+    #[test]
+    fn an_offset_past_all_memory_is_too_long() {
+        for offset in [u64::MAX, u64::MAX - 1, 1 << 63, i64::MAX as u64] {
+            let reply = Reply::Failed(OperationError::TooLong);
+            check(vec![(overwrite(offset, "X"), Some(record("abcd", None)), Change::Keep, reply)]);
+        }
+    }
+
+    /// <https://redis.io/docs/latest/commands/incrby/>
+    #[test]
+    fn increment_takes_the_value_for_an_integer() {
+        let add = Operation::Increment;
+        let fails = Reply::Failed;
+        let max = i64::MAX.to_string();
+        let min = i64::MIN.to_string();
+        let mut rows = vec![
+            (add(1), None, put("1", None), Reply::Integer(1)),
+            (add(-3), Some(record("10", Some(5_000))), put("7", Some(5_000)), Reply::Integer(7)),
+            (add(0), Some(record("-5", None)), put("-5", None), Reply::Integer(-5)),
+            (add(1), Some(record(&max, None)), Change::Keep, fails(OperationError::Overflow)),
+            (add(-1), Some(record(&min, None)), Change::Keep, fails(OperationError::Overflow)),
+            (add(i64::MIN), Some(record("0", None)), put(&min, None), Reply::Integer(i64::MIN)),
+        ];
+        for bad in ["", "a", "1.0", " 1", "1 ", "01", "+1", "-0", "9223372036854775808"] {
+            let before = Some(record(bad, None));
+            rows.push((add(1), before, Change::Keep, fails(OperationError::NotAnInteger)));
+        }
+        check(rows);
+    }
+
+    /// <https://redis.io/docs/latest/commands/incrbyfloat/>: its own examples, and what it refuses.
+    #[test]
+    fn increment_float_takes_the_value_for_a_number() {
+        let add = |by: &str| Operation::IncrementFloat(bytes(by));
+        let sum = |text: &str| Reply::Bytes(bytes(text));
+        let fails = Reply::Failed;
+        check(vec![
+            (add("0.1"), Some(record("10.50", None)), put("10.6", None), sum("10.6")),
+            (add("-5"), Some(record("10.6", Some(5_000))), put("5.6", Some(5_000)), sum("5.6")),
+            (add("2.0e2"), Some(record("5.0e3", None)), put("5200", None), sum("5200")),
+            (add("3"), None, put("3", None), sum("3")),
+            (add("-1"), Some(record("1", None)), put("0", None), sum("0")),
+            (add("-0.0"), None, put("0", None), sum("0")),
+            (add("1"), Some(record("a", None)), Change::Keep, fails(OperationError::NotAFloat)),
+            (add(" 1"), None, Change::Keep, fails(OperationError::NotAFloat)),
+            (add("nan"), None, Change::Keep, fails(OperationError::NotAFloat)),
+            (add("inf"), None, Change::Keep, fails(OperationError::NotFinite)),
+            (add("1e308"), Some(record("1.7e308", None)), Change::Keep, fails(OperationError::NotFinite)),
+        ]);
+    }
+
+    /// <https://redis.io/docs/latest/commands/expire/>, `persist`
+    #[test]
+    fn expire_changes_the_time_only() {
+        use ExpiryCondition::{AlreadySet, Always, Earlier, Later, Unset};
+        let ever = || Some(record("a", None));
+        let timed = || Some(record("a", Some(5_000)));
+        let until = |at| put("a", Some(at));
+        let at = Expiry::At;
+        check(vec![
+            (expire(at(9_000), Always), None, Change::Keep, Reply::Refused),
+            (expire(at(9_000), Always), ever(), until(9_000), Reply::Done),
+            (expire(Expiry::In(50), Always), timed(), until(NOW + 50), Reply::Done),
+            (expire(at(9_000), Unset), ever(), until(9_000), Reply::Done),
+            (expire(at(9_000), Unset), timed(), Change::Keep, Reply::Refused),
+            (expire(at(9_000), AlreadySet), ever(), Change::Keep, Reply::Refused),
+            (expire(at(9_000), AlreadySet), timed(), until(9_000), Reply::Done),
+            // A key that lives for ever lives longer than any other.
+            (expire(at(9_000), Later), ever(), Change::Keep, Reply::Refused),
+            (expire(at(9_000), Later), timed(), until(9_000), Reply::Done),
+            (expire(at(5_000), Later), timed(), Change::Keep, Reply::Refused),
+            (expire(at(9_000), Earlier), ever(), until(9_000), Reply::Done),
+            (expire(at(9_000), Earlier), timed(), Change::Keep, Reply::Refused),
+            (expire(at(4_000), Earlier), timed(), until(4_000), Reply::Done),
+            // A time that has come deletes the key.
+            (expire(at(NOW), Always), ever(), Change::Remove, Reply::Done),
+            (expire(at(NOW - 1), Later), timed(), Change::Keep, Reply::Refused),
+            (expire(Expiry::Clear, Always), timed(), put("a", None), Reply::Done),
+            (expire(Expiry::Clear, Always), ever(), Change::Keep, Reply::Refused),
+            (expire(Expiry::Clear, Always), None, Change::Keep, Reply::Refused),
+        ]);
+    }
+
+    /// <https://redis.io/docs/latest/commands/getex/>
+    #[test]
+    fn get_and_expire_tells_the_value_in_any_case() {
+        let timed = || Some(record("a", Some(5_000)));
+        check(vec![
+            (get_and_expire(Expiry::At(9_000)), timed(), put("a", Some(9_000)), old("a")),
+            (get_and_expire(Expiry::Clear), timed(), put("a", None), old("a")),
+            (get_and_expire(Expiry::Clear), Some(record("a", None)), Change::Keep, old("a")),
+            (get_and_expire(Expiry::At(NOW)), timed(), Change::Remove, old("a")),
+            (get_and_expire(Expiry::At(9_000)), None, Change::Keep, Reply::Old(None)),
+        ]);
+    }
+
+    #[test]
+    fn lapse_deletes_only_the_version_that_was_found_expired() {
+        let lapse = |version| Operation::Lapse { version };
+        let newer = Version { seq: 8, ..VERSION };
+        check(vec![
+            (lapse(VERSION), Some(record("a", Some(NOW))), Change::Remove, Reply::Done),
+            (lapse(VERSION), Some(record("a", Some(NOW + 1))), Change::Keep, Reply::Refused),
+            (lapse(VERSION), Some(record("a", None)), Change::Keep, Reply::Refused),
+            (lapse(newer), Some(record("a", Some(NOW))), Change::Keep, Reply::Superseded),
+            (lapse(VERSION), None, Change::Keep, Reply::Superseded),
+        ]);
+    }
+
+    #[test]
+    fn what_is_displaced_tells_counters_enough() {
+        let none = Displaced { existed: false, expires_at: None };
+        assert_eq!(Displaced::by_change_of(None), none);
+        let timed = Displaced { existed: true, expires_at: Some(5_000) };
+        assert_eq!(Displaced::by_change_of(Some(&record("a", Some(5_000)))), timed);
     }
 }

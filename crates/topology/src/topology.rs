@@ -11,6 +11,9 @@ pub enum Command {
     Register(Member),
     /// Forms of this partition up to this epoch may have been used: later ones get higher numbers.
     Raise(PartitionId, Epoch),
+    /// The node that numbers the partition's forms forms the chain anew, of its whole preference list; void
+    /// until every member has a session.
+    Reform(PartitionId),
     /// The first node of the partition's preference list has formed the chain anew.
     Adopt(Form),
 }
@@ -32,7 +35,12 @@ impl Topology {
     #[must_use]
     pub fn new(ring: Ring) -> Self {
         let nodes = ring.names().len();
-        Self { ring, sessions: vec![Session(0); nodes], forms: vec![None; nodes], epochs: vec![Epoch(0); nodes] }
+        Self {
+            ring,
+            sessions: vec![Session(0); nodes],
+            forms: vec![None; nodes],
+            epochs: vec![Epoch(0); nodes],
+        }
     }
 
     /// The ring that places keys.
@@ -55,7 +63,8 @@ impl Topology {
 
     /// All partitions, in ring order.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionId> + use<> {
-        (0..self.forms.len()).map(|index| PartitionId(u16::try_from(index).expect("at most 65,535 partitions")))
+        (0..self.forms.len())
+            .map(|index| PartitionId(u16::try_from(index).expect("at most 65,535 partitions")))
     }
 
     /// The nodes that keep a partition, in ring order.
@@ -79,7 +88,8 @@ impl Topology {
             && form.members.iter().map(|member| member.node).eq(self.preference(form.partition))
     }
 
-    /// Applies a command and returns the partitions whose form changed by it.
+    /// Applies a command and returns the partitions that it concerns: for `Register` those that the node keeps,
+    /// for `Reform` and `Adopt` the one that has a new form.
     ///
     /// Old news changes nothing: a session or an epoch that is not newer than the known one is void.
     ///
@@ -94,6 +104,7 @@ impl Topology {
                 *known = epoch.max(*known);
                 Vec::new()
             }
+            Command::Reform(partition) => self.reform(partition),
             Command::Adopt(form) => self.adopt(form),
         }
     }
@@ -103,26 +114,21 @@ impl Topology {
             return Vec::new();
         }
         self.sessions[member.node.index()] = member.session;
-        let touched: Vec<PartitionId> = self
-            .partitions()
+        self.partitions()
             .filter(|&partition| self.preference(partition).any(|node| node == member.node))
-            .collect();
-        touched.into_iter().filter(|&partition| self.form_anew(partition)).collect()
+            .collect()
     }
 
-    /// Gives a partition the next form, of its whole preference list, if every member has a session.
-    pub fn form_anew(&mut self, partition: PartitionId) -> bool {
-        let members: Vec<Member> = self
-            .preference(partition)
-            .map(|node| Member { node, session: self.session(node) })
-            .collect();
+    fn reform(&mut self, partition: PartitionId) -> Vec<PartitionId> {
+        let members: Vec<Member> =
+            self.preference(partition).map(|node| Member { node, session: self.session(node) }).collect();
         if members.iter().any(|member| member.session == Session(0)) {
-            return false;
+            return Vec::new();
         }
         let epoch = self.epochs[partition.index()].next();
         self.epochs[partition.index()] = epoch;
         self.forms[partition.index()] = Some(Form { partition, epoch, members });
-        true
+        vec![partition]
     }
 
     fn adopt(&mut self, form: Form) -> Vec<PartitionId> {
@@ -135,10 +141,8 @@ impl Topology {
         if known.is_some_and(|known| form.epoch <= known) {
             return Vec::new();
         }
-        for member in &form.members {
-            let session = &mut self.sessions[member.node.index()];
-            *session = member.session.max(*session);
-        }
+        // The members' sessions are not taken from here: a session that counts as known already would not be
+        // registered, and the chains that this node has to form anew because of it would not be.
         let epoch = &mut self.epochs[partition.index()];
         *epoch = form.epoch.max(*epoch);
         self.forms[partition.index()] = Some(form);

@@ -336,7 +336,13 @@ impl Replica {
             }
             _ => refuse(Refusal::NotServing),
         };
-        effects.send.push(Envelope { partition: self.partition, epoch, from: self.me, to: from, message: answer });
+        effects.send.push(Envelope {
+            partition: self.partition,
+            epoch,
+            from: self.me,
+            to: from,
+            message: answer,
+        });
     }
 
     /// Evaluates a write at the head and makes entries of it: one for the write, and before it one that
@@ -414,7 +420,9 @@ impl Replica {
                 self.append(entry, effects);
             }
         }
-        let Phase::Serving(service) = &mut self.phase else { unreachable!("appending does not stop a replica") };
+        let Phase::Serving(service) = &mut self.phase else {
+            unreachable!("appending does not stop a replica")
+        };
         service.durable_above = service.durable_above.max(durable);
         self.commit(context, effects);
     }

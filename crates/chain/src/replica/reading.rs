@@ -61,7 +61,9 @@ impl Replica {
                 let newest = self.versions.newest(&key, self.log.watermark);
                 match newest.dirty {
                     // The tail knows that nothing newer is committed, unless an earlier epoch did it.
-                    Some(dirty) if service.form.tail() != self.me || self.is_base_dirty(&key, service.base_end) => {
+                    Some(dirty)
+                        if service.form.tail() != self.me || self.is_base_dirty(&key, service.base_end) =>
+                    {
                         Read::Dirty { until: dirty, key, part: *part }
                     }
                     _ => Read::Answer(self.present(context, &key, *part)),

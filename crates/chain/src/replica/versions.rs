@@ -31,11 +31,8 @@ impl Newest {
     fn of(places: &VecDeque<u64>, watermark: u64) -> Self {
         let last = places.back().copied();
         let dirty = last.filter(|&seq| seq > watermark);
-        let clean = if dirty.is_none() {
-            last
-        } else {
-            places.iter().rev().copied().find(|&seq| seq <= watermark)
-        };
+        let clean =
+            if dirty.is_none() { last } else { places.iter().rev().copied().find(|&seq| seq <= watermark) };
         Self { clean, dirty }
     }
 }

@@ -1,0 +1,516 @@
+//! Whole runs drawn from seeds: a phase of faults under the invariants, then everything heals, and what was
+//! asked must be answered, the replicas alike, and every answer explicable.
+//!
+//! `SEEDS=n` runs that many seeds, `SEED=n` runs one of them and prints what happens in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use simpledynamo_chain::{
+    Condition, Event, Expiry, Message, Operation, OperationError, Outcome, ReadFrom, Reading, Reply,
+};
+use simpledynamo_topology::PartitionId;
+
+use crate::cluster::{Cluster, Parcel};
+use crate::history::{Action, Op, Told, is_linearizable};
+
+/// Takes some ten seconds on a slow core.
+const SEEDS: u64 = 6_000;
+
+/// What a sweep must have met, or its weather is too fair.
+const MARKS: [&str; 11] = [
+    "a broken chain refuses a write",
+    "a read is refused",
+    "a read waits until its key is clean",
+    "a repeated write is answered from the log",
+    "a write is done",
+    "a write is forgotten",
+    "a write is unavailable",
+    "a write is unknown",
+    "an epoch begins with dirty entries",
+    "an opening drops an entry",
+    "an opening replaces an entry by another",
+];
+
+/// Operations per key before the final reads: the search for an order stays fast.
+const OPS_PER_KEY: usize = 12;
+
+/// A key that is only incremented and read, so that its value can be counted.
+const COUNTER: &str = "n";
+
+/// A small generator (xorshift64*): runs must not depend on anybody's version of a library.
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        // Neighbouring seeds should not begin alike (the finish of splitmix64).
+        let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self((mixed ^ (mixed >> 31)) | 1)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(drawn).expect("31 bits") % bound
+    }
+
+    fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        if from.is_empty() { None } else { Some(from[self.below(from.len())]) }
+    }
+}
+
+/// How rough a run is: each fault comes once in so many steps.
+struct Weather {
+    crash: usize,
+    cut: usize,
+    copy: usize,
+    client: usize,
+    /// Deliver, sync and apply one thing at a time, or more.
+    burst: usize,
+}
+
+struct Run {
+    dice: Dice,
+    cluster: Cluster,
+    weather: Weather,
+    keys: Vec<String>,
+    history: BTreeMap<String, Vec<Op>>,
+    asked: BTreeMap<(usize, u64, u64), (String, usize)>,
+    /// Copies of messages that the network delivers late.
+    late: Vec<(usize, usize, Parcel)>,
+    clock: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let nodes = dice.pick(&[1, 2, 3, 3, 3, 3, 3, 5]).expect("some");
+        let rare = |dice: &mut Dice, often: usize| dice.pick(&[often, often * 4, often * 30]).expect("some");
+        let weather = Weather {
+            crash: rare(&mut dice, 12),
+            cut: rare(&mut dice, 10),
+            copy: rare(&mut dice, 8),
+            client: dice.pick(&[3, 6, 12]).expect("some"),
+            burst: dice.pick(&[1, 1, 3]).expect("some"),
+        };
+        let mut cluster = Cluster::new(nodes);
+        if dice.one_in(5) {
+            cluster.read_from = ReadFrom::Tail;
+        }
+        let mut keys: Vec<String> = ["k", "m", COUNTER].iter().map(|&key| key.to_owned()).collect();
+        keys.truncate(1 + dice.below(3));
+        if dice.one_in(2) {
+            keys.push(COUNTER.into());
+            keys.dedup();
+        }
+        Self {
+            dice,
+            cluster,
+            weather,
+            keys,
+            history: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            late: Vec::new(),
+            clock: 0,
+        }
+    }
+
+    fn nodes(&self) -> Vec<usize> {
+        (0..self.cluster.machines.len()).filter(|&index| self.cluster.is_up(index)).collect()
+    }
+
+    fn start_all(&mut self) {
+        let mut off: Vec<usize> =
+            (0..self.cluster.machines.len()).filter(|&index| !self.cluster.is_up(index)).collect();
+        while !off.is_empty() {
+            let next = off.remove(self.dice.below(off.len()));
+            self.cluster.start(next);
+        }
+        let mut pairs = self.cluster.pairs();
+        pairs.retain(|&(x, y)| !self.cluster.network.is_connected(x, y));
+        while !pairs.is_empty() {
+            let (x, y) = pairs.remove(self.dice.below(pairs.len()));
+            self.cluster.connect(x, y);
+        }
+    }
+
+    fn faults(&mut self) {
+        self.start_all();
+        if self.dice.one_in(2) {
+            self.cluster.settle();
+        }
+        let steps = 100 + self.dice.below(300);
+        for _ in 0..steps {
+            self.clock += 1;
+            self.step();
+            self.collect();
+        }
+    }
+
+    fn step(&mut self) {
+        if self.dice.one_in(self.weather.crash * 4) {
+            self.crash();
+        }
+        if self.dice.one_in(self.weather.crash) {
+            self.restart();
+        }
+        if self.dice.one_in(self.weather.cut * 2) {
+            self.cut();
+        }
+        if self.dice.one_in(self.weather.cut) {
+            self.connect();
+        }
+        if self.dice.one_in(self.weather.copy) {
+            self.copy();
+        }
+        if self.dice.one_in(self.weather.client) {
+            self.call();
+        }
+        if self.dice.one_in(10) {
+            let millis = self.dice.pick(&[1, 20, 50, 150, 400]).expect("some");
+            self.cluster.tick(millis);
+        }
+        if self.dice.one_in(20)
+            && let Some(index) = self.dice.pick(&self.nodes())
+        {
+            self.cluster.machines[index].flush_data();
+        }
+        self.deliver();
+        if self.dice.one_in(2)
+            && let Some((at, about)) = self.dice.pick(&self.cluster.network.newsworthy())
+        {
+            self.cluster.hear(at, about);
+        }
+        if let Some(index) = self.dice.pick(&self.nodes()) {
+            match self.dice.below(3) {
+                0 => {
+                    let count = 1 + self.dice.below(2 * self.weather.burst);
+                    self.cluster.sync(index, count);
+                }
+                1 => {
+                    let count = 1 + self.dice.below(2 * self.weather.burst);
+                    self.cluster.apply(index, count);
+                }
+                _ => self.deliver(),
+            }
+        }
+    }
+
+    /// Delivers from one queue; a node may take several messages before it says what follows.
+    fn deliver(&mut self) {
+        let Some((from, to)) = self.dice.pick(&self.cluster.network.busy()) else { return };
+        for _ in 0..=self.dice.below(2 * self.weather.burst) {
+            let is_message = matches!(self.cluster.network.front(from, to), Some(Parcel::Message(_)));
+            if is_message && self.cluster.is_up(to) && self.dice.one_in(3) {
+                if let Some(Parcel::Message(envelope)) = self.cluster.network.take(from, to) {
+                    self.cluster.step_unflushed(to, Event::Message(envelope));
+                }
+            } else {
+                self.cluster.deliver(from, to);
+            }
+        }
+        self.cluster.flush(to);
+    }
+
+    fn crash(&mut self) {
+        let Some(index) = self.dice.pick(&self.nodes()) else { return };
+        let kept = if self.dice.one_in(2) { 0 } else { self.dice.below(5) };
+        let data_lost = self.dice.one_in(2);
+        self.cluster.say(None, || format!("{index} crashes, keeps {kept}, data lost: {data_lost}"));
+        self.cluster.crash(index, kept, data_lost);
+        self.asked.retain(|&(node, _, _), (key, at)| {
+            if node == index {
+                self.history.get_mut(key).expect("it is listed")[*at].end = None;
+            }
+            node != index
+        });
+    }
+
+    fn restart(&mut self) {
+        let off: Vec<usize> =
+            (0..self.cluster.machines.len()).filter(|&index| !self.cluster.is_up(index)).collect();
+        let Some(index) = self.dice.pick(&off) else { return };
+        self.cluster.say(None, || format!("{index} restarts"));
+        self.cluster.start(index);
+        for other in self.nodes() {
+            if other != index && self.dice.below(4) > 0 {
+                self.cluster.connect(index, other);
+                self.cluster.connect(other, index);
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        let Some((x, y)) = self.dice.pick(&self.cluster.pairs()) else { return };
+        self.cluster.say(None, || format!("link {x} -> {y} breaks"));
+        self.cluster.network.cut(x, y);
+        if self.dice.one_in(2) {
+            self.cluster.network.cut(y, x);
+        }
+    }
+
+    fn connect(&mut self) {
+        let mut pairs = self.cluster.pairs();
+        pairs.retain(|&(x, y)| !self.cluster.network.is_connected(x, y));
+        let Some((x, y)) = self.dice.pick(&pairs) else { return };
+        self.cluster.say(None, || format!("link {x} -> {y} made"));
+        self.cluster.connect(x, y);
+    }
+
+    /// Doubles a message, at once or much later.
+    fn copy(&mut self) {
+        if self.dice.one_in(2)
+            && let Some((from, to)) = self.dice.pick(&self.cluster.network.busy())
+            && let Some(parcel @ Parcel::Message(envelope)) = self.cluster.network.front(from, to)
+        {
+            if let Message::Write { id, .. } = envelope.message {
+                self.cluster.checks.doubled.insert(id);
+            }
+            self.late.push((from, to, parcel.clone()));
+        } else if !self.late.is_empty() {
+            let (from, to, parcel) = self.late.remove(self.dice.below(self.late.len()));
+            self.cluster.say(None, || format!("late from {from} to {to}: {parcel:?}"));
+            self.cluster.hand_over(from, to, parcel);
+        }
+    }
+
+    /// A client calls, through a node that is up.
+    fn call(&mut self) {
+        let Some(index) = self.dice.pick(&self.nodes()) else { return };
+        let key = self.keys[self.dice.below(self.keys.len())].clone();
+        let ops = self.history.entry(key.clone()).or_default();
+        if ops.len() >= OPS_PER_KEY {
+            return;
+        }
+        let value = format!("v{}", self.clock);
+        let action = match (key == COUNTER, self.dice.below(8)) {
+            (_, 0..3) => Action::Get,
+            (true, _) | (_, 3) => Action::Increment,
+            (_, 4) => Action::Delete,
+            (_, 5) => Action::SetIfAbsent(value),
+            _ => Action::Set(value),
+        };
+        self.call_with(index, &key, action);
+    }
+
+    fn call_with(&mut self, index: usize, key: &str, action: Action) {
+        self.cluster.say(None, || format!("client at {index}: {key} {action:?}"));
+        self.clock += 1;
+        let ops = self.history.entry(key.to_owned()).or_default();
+        let at = ops.len();
+        ops.push(Op { start: self.clock, end: None, action: action.clone(), told: None });
+        let Some(operation) = operation(&action) else {
+            match self.cluster.read(index, key) {
+                Ok(reading) => self.answered(key, at, told_of_reading(&reading)),
+                Err(request) => self.asked_for(index, request, key, at),
+            }
+            return;
+        };
+        let request = self.cluster.write(index, key, operation);
+        self.asked_for(index, request, key, at);
+    }
+
+    fn asked_for(&mut self, index: usize, request: u64, key: &str, at: usize) {
+        let session = self.cluster.machines[index].session;
+        self.asked.insert((index, session, request), (key.to_owned(), at));
+    }
+
+    fn answered(&mut self, key: &str, at: usize, told: Told) {
+        self.clock += 1;
+        let op = &mut self.history.get_mut(key).expect("it is listed")[at];
+        op.end = Some(self.clock);
+        op.told = Some(told);
+    }
+
+    /// Takes the answers that have come.
+    fn collect(&mut self) {
+        for answer in std::mem::take(&mut self.cluster.answers) {
+            let name = (answer.node, answer.session, answer.request);
+            let Some((key, at)) = self.asked.remove(&name) else { continue };
+            match answer.outcome {
+                Outcome::Written { reply, .. } => {
+                    let action = &self.history[&key][at].action;
+                    let told = told_of_reply(action, &reply);
+                    self.answered(&key, at, told);
+                }
+                Outcome::Read(reading) => self.answered(&key, at, told_of_reading(&reading)),
+                // It may have happened if the network made two of it; else it has not, as the checks assert.
+                Outcome::Unavailable(_) | Outcome::Unknown => {}
+            }
+        }
+    }
+
+    /// Everything works again: whatever is awaited is answered, and the ring serves.
+    fn heal(&mut self) {
+        self.cluster.say(None, || "all heals".into());
+        self.late.clear();
+        self.start_all();
+        for _ in 0..60 {
+            self.cluster.settle();
+            self.cluster.tick(100);
+            self.collect();
+        }
+        assert!(self.asked.is_empty(), "every request is answered in the end: {:?}", self.asked);
+        for index in self.nodes() {
+            let keys = self.keys.clone();
+            for key in &keys {
+                let action =
+                    if index == 0 && key != COUNTER { Action::Set("end".into()) } else { Action::Get };
+                self.call_with(index, key, action);
+            }
+            self.cluster.settle();
+            self.collect();
+            assert!(self.asked.is_empty(), "a healthy ring answers at once: {:?}", self.asked);
+        }
+        self.cluster.settle();
+    }
+
+    /// At rest all members of a partition hold the same.
+    fn compare(&self) {
+        for (index, partition) in self.cluster.ring.partitions().iter().enumerate() {
+            let id = PartitionId(u16::try_from(index).expect("a small ring"));
+            let member = |at: usize| &self.cluster.machines[at];
+            let replica = |at: usize| &member(at).node.as_ref().expect("all are up").replicas()[&id];
+            let first = partition.preference[0];
+            for &other in &partition.preference {
+                let (log, expected) = (replica(other).log(), replica(first).log());
+                assert!(replica(other).is_serving(), "node {other} serves partition {index}");
+                assert_eq!(log.watermark, log.end, "I22: nothing is dirty");
+                assert_eq!((log.end, log.open), (expected.end, expected.open), "I22: the logs are alike");
+                let same = |at: usize| member(at).data.applied.get(&id).copied().unwrap_or_default();
+                assert_eq!(same(other), same(first), "I22: the data has come equally far");
+                for (node, writer) in &expected.writers.0 {
+                    let held = log.writers.0.get(node).expect("I22: the op id tables are alike");
+                    if held.session == writer.session {
+                        let floor = held.floor.max(writer.floor);
+                        let awaited = |done: &BTreeMap<u64, _>| done.range(floor..).count();
+                        assert_eq!(
+                            awaited(&held.done),
+                            awaited(&writer.done),
+                            "I22: op id tables, node {node}"
+                        );
+                    }
+                }
+            }
+            for key in &self.keys {
+                let key = simpledynamo_chain::DataKey::of(key.as_bytes());
+                let expected = member(first).data.records.get(&key);
+                for &other in &partition.preference {
+                    if self.cluster.partition_of(&key.key()) == id {
+                        assert_eq!(member(other).data.records.get(&key), expected, "I22: replicas are alike");
+                    }
+                }
+            }
+        }
+    }
+
+    fn judge(&self) {
+        for (key, ops) in &self.history {
+            // A read that was never answered tells nothing.
+            let ops: Vec<Op> =
+                ops.iter().filter(|op| op.end.is_some() || op.action != Action::Get).cloned().collect();
+            assert!(is_linearizable(&ops), "I21: nothing explains the answers about {key}: {ops:#?}");
+        }
+        self.judge_counter();
+    }
+
+    /// No acknowledged increment is lost, and none is counted twice.
+    fn judge_counter(&self) {
+        let Some(ops) = self.history.get(COUNTER) else { return };
+        let increments = || ops.iter().filter(|op| op.action == Action::Increment);
+        let acknowledged = increments().filter(|op| op.end.is_some()).count() as i64;
+        let all = increments().count() as i64;
+        let last = ops.iter().rev().find_map(|op| match (&op.action, &op.told) {
+            (Action::Get, Some(Told::Value(value))) => {
+                Some(value.as_ref().map_or(0, |text| text.parse().unwrap()))
+            }
+            _ => None,
+        });
+        let last: i64 = last.unwrap_or(acknowledged);
+        assert!(
+            acknowledged <= last && last <= all,
+            "{acknowledged} acknowledged, {all} asked for, {last} counted"
+        );
+    }
+}
+
+fn operation(action: &Action) -> Option<Operation> {
+    let set = |value: &str, condition| Operation::Set {
+        value: Bytes::from(value.to_owned()),
+        condition,
+        expiry: Expiry::Clear,
+        want_old: false,
+    };
+    Some(match action {
+        Action::Get => return None,
+        Action::Set(value) => set(value, Condition::Always),
+        Action::SetIfAbsent(value) => set(value, Condition::Absent),
+        Action::Delete => Operation::Delete { condition: Condition::Always, want_old: false },
+        Action::Increment => Operation::Increment(1),
+    })
+}
+
+fn told_of_reply(action: &Action, reply: &Reply) -> Told {
+    match reply {
+        Reply::Done => Told::Done,
+        Reply::Refused => Told::Refused,
+        Reply::Integer(number) => Told::Number(*number),
+        Reply::Failed(OperationError::NotAnInteger) => Told::NotANumber,
+        other => panic!("{action:?} was told {other:?}"),
+    }
+}
+
+fn told_of_reading(reading: &Reading) -> Told {
+    Told::Value(match reading {
+        Reading::Absent => None,
+        Reading::Present { bytes, .. } => Some(String::from_utf8(bytes.to_vec()).expect("values are text")),
+        other => panic!("asked for a key, told {other:?}"),
+    })
+}
+
+fn play(run: &mut Run) {
+    run.faults();
+    run.heal();
+    run.compare();
+    run.judge();
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn random_runs_keep_the_invariants() {
+    let (first, count) = match number("SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("SEEDS").unwrap_or(SEEDS)),
+    };
+    let mut met = BTreeSet::new();
+    for seed in first..first + count {
+        let mut run = Run::new(seed);
+        run.cluster.trace = number("SEED").map(|_| Vec::new());
+        let result = catch_unwind(AssertUnwindSafe(|| play(&mut run)));
+        for (_, line) in run.cluster.trace.iter().flatten() {
+            eprintln!("{line}");
+        }
+        if let Err(panic) = result {
+            eprintln!("seed {seed} fails; run it alone with SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+        met.append(&mut run.cluster.checks.marks);
+    }
+    if count >= SEEDS {
+        for mark in MARKS {
+            assert!(met.contains(mark), "no seed out of {count} met this: {mark}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How a subcommand ends when it does not end well.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+/// Exit code of a key that is not there.
+pub(crate) const NOT_FOUND: u8 = 1;
+
+/// The exit codes as `--help` tells them.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  there is no such key
+  2  the command line makes no sense
+  3  no node could be reached, or the ring could not do it now: nothing was done
+  4  the answer to a write did not come: it may or may not have been done
+  5  any other error";
+
+/// Why a subcommand could not do its work. The message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Certainly nothing was done; trying again may help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A write may or may not have taken effect.
+    #[error("{0}")]
+    UnknownOutcome(String),
+    /// Trying the same again does not help.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// A failure that trying again does not mend.
+    pub(crate) fn other(reason: impl Display) -> Self {
+        Self::Other(reason.to_string())
+    }
+
+    /// The code that scripts see.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Unavailable(_) => 3,
+            Self::UnknownOutcome(_) => 4,
+            Self::Other(_) => 5,
+        })
+    }
+}
+
+/// Ends output quietly when its reader has gone, as in `simpledynamo query '*' | head`.
+pub(crate) fn unless_reader_gone(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::Other(format!("cannot write to standard output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! What standard output can show.
+
+use std::io::IsTerminal as _;
+
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle, presets};
+
+/// Colours of standard output: real ones on a terminal, none in a pipe, nor where `NO_COLOR` asks for none
+/// (<https://no-color.org>).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint {
+    colours: bool,
+}
+
+/// The foreground colours of the 16 that every terminal has and its owner chose, without black, white and red.
+const COLOURS: [u8; 5] = [36, 33, 35, 32, 34];
+
+impl Paint {
+    /// What standard output takes.
+    pub(crate) fn stdout() -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self { colours: std::io::stdout().is_terminal() && !unwanted && !dumb }
+    }
+
+    /// No colours at all.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { colours: false }
+    }
+
+    /// The text in the colour of the node at that position of the ring.
+    pub(crate) fn node(self, position: usize, text: &str) -> String {
+        self.wrap(COLOURS[position % COLOURS.len()], text)
+    }
+
+    /// The text in a strong type.
+    pub(crate) fn strong(self, text: &str) -> String {
+        self.wrap(1, text)
+    }
+
+    /// The text in a faint type.
+    pub(crate) fn faint(self, text: &str) -> String {
+        self.wrap(2, text)
+    }
+
+    fn wrap(self, code: u8, text: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A line under the header and nothing else: what is sober can also be cut out and sent to somebody.
+const LOOK: TableStyle = presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// An empty table in the one look that all subcommands share.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(LOOK);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.to_vec());
+    table
+}

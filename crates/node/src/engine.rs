@@ -1,0 +1,292 @@
+//! The node's core, driven: requests and messages go in, effects are carried out.
+//!
+//! Everything here runs on one thread. Tasks that read sockets hand in what they read and return; the *pump*
+//! runs after them, once per turn of the event loop, and says in one message to each neighbour, and in one
+//! batch to the disk, whatever all of them brought about.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use simpledynamo_chain::{Asked, Effects, Event, Ignored, Node, Operation, Outcome, Query};
+use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock;
+use crate::disk::{Disk, Done};
+use crate::links::Outlets;
+use crate::view::DataView;
+
+/// How often deadlines and retries are looked at: finer than any of them needs.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Bytes of keys and values that all clients together may have in flight. A client that would exceed it waits
+/// until others are answered.
+const IN_FLIGHT_BYTES_MAX: usize = 128 << 20;
+
+type Waiter = Box<dyn FnOnce(Outcome)>;
+
+/// A request on its way, for a task that looks at the outcome later.
+pub(crate) enum Started {
+    Done(Outcome),
+    Pending(oneshot::Receiver<Outcome>),
+}
+
+impl Started {
+    pub(crate) async fn outcome(self) -> Outcome {
+        match self {
+            Self::Done(outcome) => outcome,
+            // The sender is dropped unused only when the node stops.
+            Self::Pending(receiver) => receiver.await.unwrap_or(Outcome::Unknown),
+        }
+    }
+}
+
+/// The node's core with its disk, its links and the requests it owes answers to.
+pub(crate) struct Engine {
+    node: RefCell<Node>,
+    effects: RefCell<Effects>,
+    records: DataView,
+    disk: RefCell<Option<Disk>>,
+    outlets: Rc<Outlets>,
+    waiters: RefCell<HashMap<u64, Waiter>>,
+    due: Notify,
+    in_flight_bytes: Cell<usize>,
+    room: Notify,
+    ignored: RefCell<BTreeMap<Ignored, u64>>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        node: Node,
+        effects: Effects,
+        records: DataView,
+        disk: Disk,
+        outlets: Rc<Outlets>,
+    ) -> Rc<Self> {
+        let engine = Rc::new(Self {
+            node: RefCell::new(node),
+            effects: RefCell::new(effects),
+            records,
+            disk: RefCell::new(Some(disk)),
+            outlets,
+            waiters: RefCell::default(),
+            due: Notify::new(),
+            in_flight_bytes: Cell::new(0),
+            room: Notify::new(),
+            ignored: RefCell::default(),
+        });
+        engine.due.notify_one();
+        engine
+    }
+
+    /// This node in its present session.
+    pub(crate) fn me(&self) -> Member {
+        self.node.borrow().me()
+    }
+
+    /// Looks at the core.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
+        look(&self.node.borrow())
+    }
+
+    /// The node's data.
+    pub(crate) fn records(&self) -> &DataView {
+        &self.records
+    }
+
+    /// How many messages were dropped, by reason.
+    pub(crate) fn ignored(&self) -> BTreeMap<Ignored, u64> {
+        self.ignored.borrow().clone()
+    }
+
+    /// Takes an event.
+    pub(crate) fn take(&self, event: Event) {
+        let mut effects = self.effects.borrow_mut();
+        self.node.borrow_mut().step(clock::now(), event, &self.records, &mut effects);
+        self.due.notify_one();
+    }
+
+    /// Starts a write; the waiter is called with its outcome.
+    pub(crate) fn write(
+        self: &Rc<Self>,
+        key: Bytes,
+        operation: Operation,
+        waiter: impl FnOnce(Outcome) + 'static,
+    ) {
+        let bytes = key.len() + operation.weight();
+        self.in_flight_bytes.set(self.in_flight_bytes.get() + bytes);
+        let request =
+            self.node.borrow_mut().write(clock::now(), key, operation, &mut self.effects.borrow_mut());
+        let engine = Rc::clone(self);
+        let finish = move |outcome| {
+            engine.in_flight_bytes.set(engine.in_flight_bytes.get() - bytes);
+            engine.room.notify_waiters();
+            waiter(outcome);
+        };
+        self.waiters.borrow_mut().insert(request, Box::new(finish));
+        self.due.notify_one();
+    }
+
+    /// Reads a key: answered at once, or [`Engine::on_answer`] takes who waits for it.
+    pub(crate) fn read(&self, query: Query) -> Asked {
+        let mut effects = self.effects.borrow_mut();
+        self.node.borrow_mut().read(clock::now(), query, &self.records, &mut effects)
+    }
+
+    /// Asks a member of a partition, as [`Engine::read`].
+    fn ask(&self, partition: PartitionId, query: Query) -> Asked {
+        let mut effects = self.effects.borrow_mut();
+        self.node.borrow_mut().ask(clock::now(), partition, query, &self.records, &mut effects)
+    }
+
+    /// The waiter is called when the request is answered. To be called before the task yields.
+    pub(crate) fn on_answer(&self, request: u64, waiter: impl FnOnce(Outcome) + 'static) {
+        self.waiters.borrow_mut().insert(request, Box::new(waiter));
+        self.due.notify_one();
+    }
+
+    fn start(&self, asked: Asked) -> Started {
+        match asked {
+            Asked::Answered(reading) => Started::Done(Outcome::Read(reading)),
+            Asked::Pending(request) => {
+                let (sender, receiver) = oneshot::channel();
+                self.on_answer(request, |outcome| drop(sender.send(outcome)));
+                Started::Pending(receiver)
+            }
+        }
+    }
+
+    /// As [`Engine::read`], for a task that looks at the outcome later.
+    pub(crate) fn start_read(&self, query: Query) -> Started {
+        self.start(self.read(query))
+    }
+
+    /// As [`Engine::write`], for a task that looks at the outcome later.
+    pub(crate) fn start_write(self: &Rc<Self>, key: Bytes, operation: Operation) -> Started {
+        let (sender, receiver) = oneshot::channel();
+        self.write(key, operation, |outcome| drop(sender.send(outcome)));
+        Started::Pending(receiver)
+    }
+
+    /// As [`Engine::write`], for a task that waits.
+    pub(crate) async fn write_and_wait(self: &Rc<Self>, key: Bytes, operation: Operation) -> Outcome {
+        self.start_write(key, operation).outcome().await
+    }
+
+    /// Asks a member of a partition and waits for the answer.
+    pub(crate) async fn ask_and_wait(&self, partition: PartitionId, query: Query) -> Outcome {
+        self.start(self.ask(partition, query)).outcome().await
+    }
+
+    /// Reads a key and waits for the answer.
+    pub(crate) async fn read_and_wait(&self, query: Query) -> Outcome {
+        self.start_read(query).outcome().await
+    }
+
+    /// Whether clients have so much in flight that a further request has to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight_bytes.get() > IN_FLIGHT_BYTES_MAX
+    }
+
+    /// Returns once some request was answered.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Whether requests of local clients are unanswered.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.waiters.borrow().is_empty()
+    }
+
+    /// Carries out effects for as long as the node runs.
+    pub(crate) async fn pump(self: Rc<Self>) {
+        loop {
+            self.due.notified().await;
+            self.settle();
+        }
+    }
+
+    /// Feeds the core with what the disk has done and with the passing of time.
+    pub(crate) async fn drive(self: Rc<Self>, mut done: UnboundedReceiver<Done>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                work = done.recv() => match work {
+                    Some(Done::Persisted(changes)) => self.take(Event::Persisted(changes)),
+                    Some(Done::Applied(applied)) => self.take(Event::Applied(applied)),
+                    None => return,
+                },
+                _ = tick.tick() => self.take(Event::Tick),
+            }
+        }
+    }
+
+    /// Carries out all effects that have gathered.
+    fn settle(&self) {
+        let effects = {
+            let mut effects = self.effects.borrow_mut();
+            self.node.borrow_mut().flush(clock::now(), &self.records, &mut effects);
+            std::mem::take(&mut *effects)
+        };
+        for (node, form) in effects.forms {
+            self.outlets.send_form(node, form);
+        }
+        for envelope in effects.send {
+            self.outlets.send(envelope);
+        }
+        self.outlets.wake();
+        if let Some(disk) = &*self.disk.borrow() {
+            if !effects.persist.is_empty() {
+                disk.persist(effects.persist);
+            }
+            if !effects.apply.is_empty() {
+                disk.apply(effects.apply);
+            }
+        }
+        self.report(&effects.opened, &effects.damaged, &effects.ignored);
+        for completion in effects.complete {
+            let waiter = self.waiters.borrow_mut().remove(&completion.request);
+            let waiter = waiter.expect("every request has one waiter until it completes once");
+            waiter(completion.outcome);
+        }
+    }
+
+    fn report(
+        &self,
+        opened: &[(PartitionId, Epoch)],
+        damaged: &[(PartitionId, NodeId, u64, u64)],
+        ignored: &[Ignored],
+    ) {
+        let node = self.node.borrow();
+        let names = node.topology().ring().names();
+        for (partition, epoch) in opened {
+            tracing::info!("serving partition {} in epoch {epoch}", names[partition.index()]);
+        }
+        for (partition, member, end, watermark) in damaged {
+            tracing::error!(
+                "partition {} stays closed: the log of node {} ends at {end}, but all up to {watermark} was \
+                 acknowledged; give that node back the data folder it had",
+                names[partition.index()],
+                names[member.index()],
+            );
+        }
+        for &reason in ignored {
+            *self.ignored.borrow_mut().entry(reason).or_default() += 1;
+            tracing::debug!("dropped a message: {}", reason.name());
+        }
+    }
+
+    /// Makes all that was asked for durable, and takes nothing more.
+    pub(crate) fn close(&self) {
+        self.settle();
+        if let Some(disk) = self.disk.borrow_mut().take() {
+            disk.close();
+        }
+    }
+}
