@@ -122,3 +122,19 @@ def test_query_and_delete_of_a_key_that_is_spelled_like_a_selection(client):
     assert client.ok("SD.DELETE", "KEY", "*") == 1
     assert client.ok("SD.DELETE", "KEY", "*") == 0
     assert client.ok("DBSIZE") == 2
+
+
+def test_a_walk_that_begins_after_a_write_finds_it(ring, client):
+    """A key is found from the moment that its write was acknowledged, by SCAN and `*` as by GET."""
+    clients = ring.clients()
+    for number in range(100):
+        key = b"fresh%d" % number
+        writer, reader = clients[NAMES[number % 5]], clients[NAMES[number // 5 % 5]]
+        assert writer.call("SET", key, "v") == "OK"
+        assert key in reader.ok("SCAN", 0, "COUNT", 1000)[1], "SCAN misses an acknowledged key"
+        assert key in reader.ok("SD.QUERY", "*", "COUNT", 1000)[1], "* misses an acknowledged key"
+        assert reader.ok("DBSIZE") == number + 1
+    for number in range(100):
+        key = b"fresh%d" % number
+        assert clients[NAMES[number % 5]].call("DEL", key) == 1
+        assert key not in clients[NAMES[number // 5 % 5]].ok("KEYS", "*"), "KEYS finds a deleted key"

@@ -21,7 +21,7 @@ pub mod glob;
 mod links;
 mod message;
 mod node;
-mod number;
+pub mod number;
 mod operation;
 mod query;
 mod records;

@@ -1,7 +1,8 @@
 //! How Redis reads numbers: strictly, so that a value means a number only if it spells it in one way.
 
 /// A signed 64-bit integer in canonical form: no sign `+`, no leading zero, no space (Redis `string2ll`).
-pub(crate) fn parse_integer(bytes: &[u8]) -> Option<i64> {
+#[must_use]
+pub fn parse_integer(bytes: &[u8]) -> Option<i64> {
     let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
     match digits {
         [b'0'] if bytes.len() == 1 => Some(0),
@@ -13,7 +14,8 @@ pub(crate) fn parse_integer(bytes: &[u8]) -> Option<i64> {
 }
 
 /// A number as Redis's `INCRBYFLOAT` takes it: decimal, with or without exponent; no space, no NaN.
-pub(crate) fn parse_float(bytes: &[u8]) -> Option<f64> {
+#[must_use]
+pub fn parse_float(bytes: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(bytes).ok()?.parse().ok()?;
     (!number.is_nan()).then_some(number)
 }

@@ -97,6 +97,8 @@ pub enum ExpiryCondition {
     Later,
     /// Only if the new time is earlier (`LT`).
     Earlier,
+    /// Only if it has an expiry time and the new one is earlier (`XX LT`).
+    AlreadySetAndEarlier,
 }
 
 /// The outcome of a write, stored in the log with it.
@@ -328,6 +330,7 @@ fn expire(
         ExpiryCondition::AlreadySet => record.expires_at.is_some(),
         ExpiryCondition::Later => for_ever(at) > for_ever(record.expires_at),
         ExpiryCondition::Earlier => for_ever(at) < for_ever(record.expires_at),
+        ExpiryCondition::AlreadySetAndEarlier => record.expires_at.is_some_and(|before| for_ever(at) < before),
     };
     if !holds {
         return Evaluation::keep(reply(false));

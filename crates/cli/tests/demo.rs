@@ -199,9 +199,9 @@ fn node_with_a_mistake_stops_the_start() {
     assert!(message.contains("node 5560 has ended with exit code 5 while it started"), "{message}");
     assert!(message.contains("5560/node.log ends with: simpledynamo: node 5560:"), "{message}");
     for node in ["5554", "5556", "5558", "5562"] {
-        // One that was stopped while it started leaves its file behind, but not its process.
-        if let Ok(number) = fs::read_to_string(dir.join(node).join("node.pid")) {
-            let number = number.trim().parse().expect("a number");
+        // One that was stopped while it started leaves its file behind, written or not, but not its process.
+        let number = fs::read_to_string(dir.join(node).join("node.pid")).unwrap_or_default();
+        if let Ok(number) = number.trim().parse() {
             assert!(are_gone(&[pid(number)]), "node {node} still runs, as process {number}");
         }
     }

@@ -22,6 +22,10 @@ use crate::fatal;
 /// How often the log is synced with `durability = "interval"`.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often it is synced with `durability = "none"`: nobody waits for that, but only what the log holds
+/// durably may be applied to the data.
+const LAZY_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Bytes of clean entries that may wait to be applied before the writer waits for the applier. Enough for a
 /// pause of the engine's compaction, little enough to be no burden on memory.
 const BACKLOG_BYTES_MAX: usize = 64 << 20;
@@ -44,14 +48,14 @@ pub(crate) enum Done {
 
 enum WriterJob {
     Persist(Vec<Persist>),
+    Apply(Vec<(PartitionId, Arc<Entry>)>),
     Trim(BTreeMap<PartitionId, u64>),
+    Close,
 }
 
 /// Hands work to the two threads.
 pub(crate) struct Disk {
     writer: Sender<WriterJob>,
-    applier: Sender<Vec<(PartitionId, Arc<Entry>)>>,
-    backlog: Arc<Backlog>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -87,18 +91,25 @@ impl Disk {
         durability: Durability,
         done: UnboundedSender<Done>,
     ) -> Self {
-        let (writer, writer_jobs) = mpsc::channel();
-        let (applier, applier_jobs) = mpsc::channel();
+        let (writer, jobs) = mpsc::channel();
+        let (applier, clean) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
-        let log_writer =
-            Writer { log, durability, backlog: Arc::clone(&backlog), done: done.clone(), dirty: None };
+        let log_writer = Writer {
+            log,
+            sync: SyncPolicy::of(durability),
+            backlog: Arc::clone(&backlog),
+            done: done.clone(),
+            applier,
+            dirty: None,
+            held: Vec::new(),
+        };
         let data_applier =
             Applier { data, backlog: Arc::clone(&backlog), done, writer: writer.clone(), unsynced: 0 };
         let threads = vec![
-            spawn("log", move || log_writer.run(&writer_jobs)),
-            spawn("data", move || data_applier.run(&applier_jobs)),
+            spawn("log", move || log_writer.run(&jobs)),
+            spawn("data", move || data_applier.run(&clean)),
         ];
-        Self { writer, applier, backlog, threads }
+        Self { writer, threads }
     }
 
     /// Asks for changes to be made durable.
@@ -109,15 +120,13 @@ impl Disk {
 
     /// Asks for clean entries to be applied.
     pub(crate) fn apply(&self, entries: Vec<(PartitionId, Arc<Entry>)>) {
-        self.backlog.grow(entries.iter().map(|(_, entry)| entry.weight()).sum());
-        let _ = self.applier.send(entries);
+        let _ = self.writer.send(WriterJob::Apply(entries));
     }
 
     /// Finishes what was asked for, makes all of it durable, and ends both threads.
     pub(crate) fn close(self) {
-        let Self { writer, applier, threads, .. } = self;
-        drop((writer, applier));
-        for thread in threads {
+        let _ = self.writer.send(WriterJob::Close);
+        for thread in self.threads {
             // A thread that panicked has ended the process already.
             let _ = thread.join();
         }
@@ -131,13 +140,35 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<
     }
 }
 
+/// When the log is synced.
+#[derive(Clone, Copy)]
+enum SyncPolicy {
+    /// Before anything that somebody awaits is reported.
+    Always,
+    /// After this long, whoever awaits what.
+    Every(Duration),
+}
+
+impl SyncPolicy {
+    fn of(durability: Durability) -> Self {
+        match durability {
+            Durability::Always => Self::Always,
+            Durability::Interval => Self::Every(SYNC_INTERVAL),
+            Durability::None => Self::Every(LAZY_SYNC_INTERVAL),
+        }
+    }
+}
+
 struct Writer<L> {
     log: L,
-    durability: Durability,
+    sync: SyncPolicy,
     backlog: Arc<Backlog>,
     done: UnboundedSender<Done>,
+    applier: Sender<Vec<(PartitionId, Arc<Entry>)>>,
     /// Since when something appended has not been synced.
     dirty: Option<Instant>,
+    /// Clean entries that may be applied once the log is synced.
+    held: Vec<(PartitionId, Arc<Entry>)>,
 }
 
 impl<L: Log> Writer<L> {
@@ -152,42 +183,45 @@ impl<L: Log> Writer<L> {
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
             };
             let mut changes = Vec::new();
-            let mut trims = Vec::new();
             for job in std::iter::once(first).chain(jobs.try_iter()) {
                 match job {
                     WriterJob::Persist(more) if changes.is_empty() => changes = more,
                     WriterJob::Persist(more) => changes.extend(more),
-                    WriterJob::Trim(applied) => trims.push(applied),
+                    WriterJob::Apply(entries) => self.apply(entries),
+                    WriterJob::Trim(applied) => {
+                        self.log.trim(&applied).unwrap_or_else(|error| fatal::stop(&error));
+                    }
+                    WriterJob::Close => {
+                        self.write(changes);
+                        return self.sync();
+                    }
                 }
             }
-            if !changes.is_empty() {
-                self.write(changes);
-            }
-            for applied in trims {
-                self.log.trim(&applied).unwrap_or_else(|error| fatal::stop(&error));
-            }
+            self.write(changes);
         }
     }
 
     fn next(&self, jobs: &Receiver<WriterJob>) -> Result<WriterJob, RecvTimeoutError> {
-        match self.dirty {
-            Some(since) if self.durability == Durability::Interval => {
-                jobs.recv_timeout(SYNC_INTERVAL.saturating_sub(since.elapsed()))
+        match (self.sync, self.dirty) {
+            (SyncPolicy::Every(interval), Some(since)) => {
+                jobs.recv_timeout(interval.saturating_sub(since.elapsed()))
             }
             _ => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
     fn write(&mut self, changes: Vec<Persist>) {
+        if changes.is_empty() {
+            return;
+        }
         self.backlog.wait_for_room();
         self.log.append(&changes).unwrap_or_else(|error| fatal::stop(&error));
-        self.dirty.get_or_insert_with(Instant::now);
+        let dirty_since = *self.dirty.get_or_insert_with(Instant::now);
         let is_awaited = changes.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
-        let must_sync = match self.durability {
+        let must_sync = match self.sync {
             // A watermark alone is awaited by nobody: the next sync takes it along.
-            Durability::Always => is_awaited,
-            Durability::Interval => self.dirty.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL),
-            Durability::None => false,
+            SyncPolicy::Always => is_awaited,
+            SyncPolicy::Every(interval) => dirty_since.elapsed() >= interval,
         };
         if must_sync || changes.iter().any(Persist::is_vital) {
             self.sync();
@@ -198,10 +232,33 @@ impl<L: Log> Writer<L> {
         }
     }
 
+    /// Has clean entries applied: at once if they are durable, else after the next sync.
+    fn apply(&mut self, entries: Vec<(PartitionId, Arc<Entry>)>) {
+        match self.sync {
+            // What is clean has been reported durable, so it is.
+            SyncPolicy::Always => self.hand_on(entries),
+            SyncPolicy::Every(_) => {
+                self.held.extend(entries);
+                // Without anything to sync there would be no next time.
+                self.dirty.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
     fn sync(&mut self) {
         if self.dirty.take().is_some() {
             self.log.sync().unwrap_or_else(|error| fatal::stop(&error));
         }
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.hand_on(held);
+        }
+    }
+
+    fn hand_on(&self, entries: Vec<(PartitionId, Arc<Entry>)>) {
+        self.backlog.grow(entries.iter().map(|(_, entry)| entry.weight()).sum());
+        // The applier ends after this thread.
+        let _ = self.applier.send(entries);
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use simpledynamo_chain::{Asked, Effects, Event, Ignored, Node, Operation, Outcome, Query};
-use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId};
+use simpledynamo_topology::{Epoch, NodeId, PartitionId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
 
@@ -83,11 +83,6 @@ impl Engine {
         engine
     }
 
-    /// This node in its present session.
-    pub(crate) fn me(&self) -> Member {
-        self.node.borrow().me()
-    }
-
     /// Looks at the core.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
         look(&self.node.borrow())
@@ -98,9 +93,14 @@ impl Engine {
         &self.records
     }
 
-    /// How many messages were dropped, by reason.
-    pub(crate) fn ignored(&self) -> BTreeMap<Ignored, u64> {
-        self.ignored.borrow().clone()
+    /// How many messages were dropped, by the name of the reason.
+    pub(crate) fn dropped(&self) -> Vec<(&'static str, u64)> {
+        self.ignored.borrow().iter().map(|(reason, count)| (reason.name(), *count)).collect()
+    }
+
+    /// Bytes that wait to be sent to other nodes.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.outlets.waiting_bytes()
     }
 
     /// Takes an event.

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::errors::{CommandError, echo};
 use super::input::{Input, Parsed, is};
-use super::numbers::parse_integer;
 use super::plan::{Plan, ServerCommand};
 use super::shape::lines;
+use simpledynamo_chain::number::parse_integer;
 
 /// The longest name, library name or library version that is kept per client, in bytes: ten thousand clients
 /// must not take much memory by them.

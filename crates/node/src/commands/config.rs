@@ -1,14 +1,14 @@
 //! `CONFIG`: the node's settings under the names that Redis's tools read.
 
 use bytes::Bytes;
+use simpledynamo_chain::glob;
 use simpledynamo_wire::resp::Value;
 
 use super::errors::{CommandError, echo};
-use super::glob;
 use super::input::{Input, Parsed};
-use super::numbers::parse_integer;
 use super::plan::{Plan, ServerCommand};
 use super::shape::lines;
+use simpledynamo_chain::number::parse_integer;
 
 /// A parsed `CONFIG` command.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use simpledynamo_wire::resp::{Protocol, Value};
 use super::client::checked_name;
 use super::errors::{CommandError, echo};
 use super::input::{Input, Parsed, is};
-use super::numbers::parse_integer;
 use super::plan::{Plan, ServerCommand};
+use simpledynamo_chain::number::parse_integer;
 
 /// The version of Redis that clients should expect, in `HELLO` and as `redis_version` in `INFO`.
 ///

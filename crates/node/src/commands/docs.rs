@@ -1,10 +1,10 @@
 //! `COMMAND`, answered from the table. Only what is supported is told: clients act on it.
 
 use bytes::Bytes;
+use simpledynamo_chain::glob;
 use simpledynamo_wire::resp::Value;
 
 use super::errors::CommandError;
-use super::glob;
 use super::input::{Input, Parsed, is};
 use super::plan::Plan;
 use super::shape::lines;

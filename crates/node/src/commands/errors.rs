@@ -65,9 +65,6 @@ pub enum CommandError {
     /// `GT` with `LT`.
     #[error("ERR GT and LT options at the same time are not compatible")]
     ExpireLaterAndEarlier,
-    /// `XX` with `LT`, which Redis allows.
-    #[error("ERR XX and LT options at the same time are not supported")]
-    ExpireSetAndEarlier,
     /// A negative offset.
     #[error("ERR offset is out of range")]
     Offset,

@@ -154,6 +154,12 @@ pub struct Figures {
     pub replicas: usize,
     /// Whether every partition's chain is formed, as far as this node knows.
     pub serving: bool,
+    /// Writes of this node's clients that are under way.
+    pub writes_in_flight: u64,
+    /// Bytes that wait to be sent to other nodes.
+    pub unsent_bytes: u64,
+    /// Messages of other nodes that were dropped, by the name of the reason.
+    pub dropped: Vec<(&'static str, u64)>,
     /// Pairs stored by this node, replicas included.
     pub local_keys: u64,
     /// The counters of each command that has been called.
@@ -337,7 +343,17 @@ impl Figures {
             field("read_from", self.read_from),
             field("simpledynamo_serving", u8::from(self.serving)),
             field("local_keys", self.local_keys),
+            field("writes_in_flight", self.writes_in_flight),
+            field("unsent_bytes", self.unsent_bytes),
+            field("dropped_messages", self.dropped_messages()),
         ]
+    }
+
+    /// `stale_epoch=2,duplicate=1`, or nothing.
+    fn dropped_messages(&self) -> String {
+        let reasons: Vec<String> =
+            self.dropped.iter().map(|(reason, count)| format!("{reason}={count}")).collect();
+        reasons.join(",")
     }
 
     /// As in Redis, an empty database has no line. One that could not be counted says so.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::errors::CommandError;
-use super::numbers::parse_integer;
 use super::{CommandId, Context, Plan};
+use simpledynamo_chain::number::parse_integer;
 
 /// What a parser returns.
 pub(super) type Parsed = Result<Plan, CommandError>;

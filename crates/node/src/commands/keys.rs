@@ -1,5 +1,6 @@
 //! Commands on keys whatever their value, and on their expiry times.
 
+use simpledynamo_chain::number::parse_integer;
 use simpledynamo_chain::{Condition, Expiry, ExpiryCondition, Operation, Part};
 use simpledynamo_wire::resp::Value;
 
@@ -145,7 +146,7 @@ fn expiry_condition(input: Input<'_>) -> Result<ExpiryCondition, CommandError> {
         (_, _, true, true) => Err(CommandError::ExpireLaterAndEarlier),
         // A key without expiry time lives for ever, so no time is later: `XX` adds nothing to `GT`.
         (_, _, true, false) => Ok(ExpiryCondition::Later),
-        (_, true, false, true) => Err(CommandError::ExpireSetAndEarlier),
+        (_, true, false, true) => Ok(ExpiryCondition::AlreadySetAndEarlier),
         (_, false, false, true) => Ok(ExpiryCondition::Earlier),
         (_, true, false, false) => Ok(ExpiryCondition::AlreadySet),
         (false, false, false, false) => Ok(ExpiryCondition::Always),
@@ -185,7 +186,7 @@ fn time_of(input: Input<'_>, millis: bool, absolute: bool) -> Parsed {
 
 /// Redis's name for how it would store this value: `start` is its beginning, 45 bytes if it has that many.
 pub(super) fn encoding(start: &[u8], length: u64) -> Value {
-    let integer = length == start.len() as u64 && super::numbers::parse_integer(start).is_some();
+    let integer = length == start.len() as u64 && parse_integer(start).is_some();
     let name = match length {
         _ if integer => "int",
         0..45 => "embstr",

@@ -6,8 +6,8 @@ use simpledynamo_wire::resp::Value;
 use super::errors::CommandError;
 use super::info::Sections;
 use super::input::{Input, Parsed, is};
-use super::numbers::parse_integer;
 use super::plan::{Plan, RingPlan, ServerCommand};
+use simpledynamo_chain::number::parse_integer;
 
 /// `INFO [section [section ...]]`.
 pub(super) fn info(input: Input<'_>) -> Parsed {

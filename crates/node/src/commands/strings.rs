@@ -5,8 +5,8 @@ use simpledynamo_chain::{Condition, Expiry, ExpiryCondition, Operation, Part, Un
 
 use super::errors::CommandError;
 use super::input::{Input, Parsed, integer, is};
-use super::numbers::is_float;
 use super::plan::{Gather, KeyStep, Plan, ReadShape, WriteShape};
+use simpledynamo_chain::number::parse_float;
 
 /// A plan to write one key.
 pub(super) fn write(key: Bytes, operation: Operation, shape: WriteShape) -> Plan {
@@ -229,7 +229,7 @@ pub(super) fn decrby(input: Input<'_>) -> Parsed {
 /// `INCRBYFLOAT key increment`.
 pub(super) fn incrbyfloat(input: Input<'_>) -> Parsed {
     let by = input.bytes(2);
-    if !is_float(&by) {
+    if !parse_float(&by).is_some() {
         return Err(CommandError::NotAFloat);
     }
     Ok(write(input.key(1)?, Operation::IncrementFloat(by), WriteShape::OneOrZero))

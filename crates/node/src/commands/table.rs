@@ -111,7 +111,6 @@ fn needs_subcommand(input: Input<'_>) -> Parsed {
 const NOT_ATOMIC: &str = "One operation per key, sent in parallel: not atomic across keys.";
 const MSET_NOTE: &str = "One operation per key, sent in parallel: not atomic across keys. If a part fails, the \
                          error begins with `PARTIAL` and counts the keys that are set for certain.";
-const EXPIRE_NOTE: &str = "`XX` together with `LT` is refused.";
 const PAGE_NOTE: &str = "Pages follow the ring; any node can continue a cursor. `COUNT` is at most 10,000.";
 const FLUSH_NOTE: &str = "Empties the whole ring, key by key, and answers when that is done, `ASYNC` or not.";
 const WAIT_NOTE: &str = "Answers at once how many other replicas serve: all have every acknowledged write.";
@@ -200,9 +199,9 @@ pub static COMMANDS: &[Spec] = commands! {
     "exists" -2 ALL Generic "1.0.0" [ReadOnly Fast] keys::exists,
         "key ...", "Returns how many of the keys exist.", Partial(NOT_ATOMIC);
     "expire" -3 ONE Generic "1.0.0" [Write Fast] keys::expire,
-        "key seconds [NX | XX | GT | LT]", "Has a key expire after some seconds.", Partial(EXPIRE_NOTE);
+        "key seconds [NX | XX | GT | LT]", "Has a key expire after some seconds.", Full("");
     "expireat" -3 ONE Generic "1.2.0" [Write Fast] keys::expireat,
-        "key unix-time-seconds [NX | XX | GT | LT]", "Has a key expire at a time.", Partial(EXPIRE_NOTE);
+        "key unix-time-seconds [NX | XX | GT | LT]", "Has a key expire at a time.", Full("");
     "expiretime" 2 ONE Generic "7.0.0" [ReadOnly Fast] keys::expiretime,
         "key", "Returns when a key expires, in seconds since 1970.", Full("");
     "flushall" -1 NONE Server "1.0.0" [Write Dangerous] listing::flush,
@@ -269,9 +268,9 @@ pub static COMMANDS: &[Spec] = commands! {
         "key", "Has a key never expire.", Full("");
     "pexpire" -3 ONE Generic "2.6.0" [Write Fast] keys::pexpire,
         "key milliseconds [NX | XX | GT | LT]", "Has a key expire after some milliseconds.",
-        Partial(EXPIRE_NOTE);
+        Full("");
     "pexpireat" -3 ONE Generic "2.6.0" [Write Fast] keys::pexpireat,
-        "key unix-time-milliseconds [NX | XX | GT | LT]", "Has a key expire at a time.", Partial(EXPIRE_NOTE);
+        "key unix-time-milliseconds [NX | XX | GT | LT]", "Has a key expire at a time.", Full("");
     "pexpiretime" 2 ONE Generic "7.0.0" [ReadOnly Fast] keys::pexpiretime,
         "key", "Returns when a key expires, in milliseconds since 1970.", Full("");
     "ping" -1 NONE Connection "1.0.0" [Fast] connection::ping,

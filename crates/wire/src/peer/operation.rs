@@ -147,6 +147,7 @@ fn put_expiry_condition(condition: ExpiryCondition, out: &mut OutBuffer) {
         ExpiryCondition::AlreadySet => 2,
         ExpiryCondition::Later => 3,
         ExpiryCondition::Earlier => 4,
+        ExpiryCondition::AlreadySetAndEarlier => 5,
     });
 }
 
@@ -157,6 +158,7 @@ fn get_expiry_condition(input: &mut Bytes) -> Result<ExpiryCondition, DecodeErro
         2 => ExpiryCondition::AlreadySet,
         3 => ExpiryCondition::Later,
         4 => ExpiryCondition::Earlier,
+        5 => ExpiryCondition::AlreadySetAndEarlier,
         tag => return Err(DecodeError::Kind { what: "an expiry's condition", tag }),
     })
 }

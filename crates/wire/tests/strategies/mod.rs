@@ -184,6 +184,7 @@ fn expiry_condition() -> impl Strategy<Value = ExpiryCondition> {
         Just(ExpiryCondition::AlreadySet),
         Just(ExpiryCondition::Later),
         Just(ExpiryCondition::Earlier),
+        Just(ExpiryCondition::AlreadySetAndEarlier),
     ]
 }
 

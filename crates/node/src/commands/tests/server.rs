@@ -156,6 +156,9 @@ fn figures() -> Figures {
         read_from: "any",
         replicas: 3,
         serving: true,
+        writes_in_flight: 0,
+        unsent_bytes: 0,
+        dropped: vec![("duplicate", 2), ("gap", 1)],
         local_keys: 6,
         by_command: vec![(
             resolve(&arguments("client id")).expect("a command"),
@@ -193,6 +196,7 @@ fn info_has_the_fields_that_clients_read() {
         "cluster_enabled:0",
         "node:5554",
         "simpledynamo_serving:1",
+        "dropped_messages:duplicate=2,gap=1",
         "db0:keys=10,expires=2,avg_ttl=0",
     ] {
         assert!(text.contains(&format!("\r\n{field}\r\n")), "{field} in {text}");
