@@ -330,7 +330,9 @@ fn expire(
         ExpiryCondition::AlreadySet => record.expires_at.is_some(),
         ExpiryCondition::Later => for_ever(at) > for_ever(record.expires_at),
         ExpiryCondition::Earlier => for_ever(at) < for_ever(record.expires_at),
-        ExpiryCondition::AlreadySetAndEarlier => record.expires_at.is_some_and(|before| for_ever(at) < before),
+        ExpiryCondition::AlreadySetAndEarlier => {
+            record.expires_at.is_some_and(|before| for_ever(at) < before)
+        }
     };
     if !holds {
         return Evaluation::keep(reply(false));

@@ -1,6 +1,7 @@
 //! The demo as its user meets it: the real binary, real nodes, real signals.
 //!
-//! Each test has a loopback address of its own, so that the classic ports are free on it.
+//! Each test has a loopback address of its own (Linux has all of 127.0.0.0/8), so that the classic ports are
+//! free on it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -23,19 +24,19 @@ struct Demo {
     child: Child,
     lines: Receiver<String>,
     dir: PathBuf,
-    host: &'static str,
+    host: String,
 }
 
 impl Demo {
-    fn start(dir: &Path, host: &'static str) -> Self {
+    fn start(dir: &Path, host: &str) -> Self {
         let mut child = demo_command(dir, host).stdout(Stdio::piped()).spawn().expect("the binary starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let (sender, lines) = channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        Self { child, lines, dir: dir.to_owned(), host }
+        Self { child, lines, dir: dir.to_owned(), host: host.to_owned() }
     }
 
-    fn serving(dir: &Path, host: &'static str) -> Self {
+    fn serving(dir: &Path, host: &str) -> Self {
         let demo = Self::start(dir, host);
         demo.wait_for("Ctrl-C stops all nodes");
         demo
@@ -95,6 +96,12 @@ fn demo_command(dir: &Path, host: &str) -> Command {
     command
 }
 
+/// A loopback address that no other test has, nor another run of these tests.
+fn host(test: u8) -> String {
+    let run = std::process::id();
+    format!("127.{}.{}.{test}", 100 + run / 250 % 100, 1 + run % 250)
+}
+
 fn pid(number: u32) -> Pid {
     i32::try_from(number).ok().and_then(Pid::from_raw).expect("a process number")
 }
@@ -118,7 +125,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn data_outlives_a_demo_that_is_stopped_or_killed() {
     let folder = TempDir::new().expect("a folder");
-    let mut demo = Demo::serving(folder.path(), "127.0.31.1");
+    let mut demo = Demo::serving(folder.path(), &host(1));
     assert!(demo.client(11108, &["insert", "greeting", "hello"]).status.success());
     let nodes = demo.node_pids();
     demo.signal(Signal::TERM);
@@ -126,14 +133,14 @@ fn data_outlives_a_demo_that_is_stopped_or_killed() {
     assert!(are_gone(&nodes), "a stopped demo leaves no node");
     assert!(!demo.pid_file("5554").exists(), "and no pid file");
 
-    let mut demo = Demo::serving(folder.path(), "127.0.31.1");
+    let mut demo = Demo::serving(folder.path(), &host(1));
     assert_eq!(text(&demo.client(11124, &["query", "greeting", "-o", "tsv"]).stdout), "greeting\thello\n");
     let nodes = demo.node_pids();
     demo.signal(Signal::KILL);
     demo.child.wait().expect("a status");
     eventually("a killed demo leaves no node", || are_gone(&nodes));
 
-    let demo = Demo::serving(folder.path(), "127.0.31.1");
+    let demo = Demo::serving(folder.path(), &host(1));
     assert_eq!(text(&demo.client(11116, &["query", "*", "-o", "tsv"]).stdout), "greeting\thello\n");
     assert_eq!(text(&demo.client(11120, &["delete", "greeting"]).stdout), "1\n");
     assert_eq!(demo.client(11112, &["query", "greeting"]).status.code(), Some(1), "not found");
@@ -142,7 +149,7 @@ fn data_outlives_a_demo_that_is_stopped_or_killed() {
 #[test]
 fn dead_node_is_reported_and_one_started_by_hand_is_left() {
     let folder = TempDir::new().expect("a folder");
-    let mut demo = Demo::serving(folder.path(), "127.0.31.2");
+    let mut demo = Demo::serving(folder.path(), &host(2));
     kill_process(demo.node_pid("5558"), Signal::KILL).expect("the node runs");
     let report = demo.wait_for("node 5558");
     assert!(report.contains("was ended by signal 9; to start it again: "), "{report}");
@@ -167,10 +174,9 @@ fn dead_node_is_reported_and_one_started_by_hand_is_left() {
 #[test]
 fn second_demo_and_taken_port_are_refused_in_one_line() {
     let folder = TempDir::new().expect("a folder");
-    let demo = Demo::serving(&folder.path().join("one"), "127.0.31.3");
+    let demo = Demo::serving(&folder.path().join("one"), &host(3));
     let refused = |dir: &str| {
-        let output =
-            demo_command(&folder.path().join(dir), "127.0.31.3").output().expect("the binary starts");
+        let output = demo_command(&folder.path().join(dir), &host(3)).output().expect("the binary starts");
         assert_eq!(output.status.code(), Some(5));
         let message = text(&output.stderr);
         assert_eq!(message.lines().count(), 1, "{message}");
@@ -191,8 +197,7 @@ fn node_with_a_mistake_stops_the_start() {
     // A file where node 5560 wants its data folder: only the node itself finds out.
     fs::create_dir(dir.join("5560")).expect("made");
     fs::write(dir.join("5560/data"), "").expect("written");
-    let mut child =
-        demo_command(dir, "127.0.31.4").stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = demo_command(dir, &host(4)).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut message = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut message).expect("text");
     assert_eq!(child.wait().expect("a status").code(), Some(5));

@@ -191,12 +191,17 @@ impl Client {
     }
 }
 
-/// What stands in the way of a request.
-enum Hindrance {
-    /// Earlier requests of the same client.
+/// What a connection waits for before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// More from the client.
+    Input,
+    /// That the client takes its replies.
+    Output,
+    /// Answers to earlier requests of the same client.
     Earlier,
-    /// Too much is in flight for all clients together.
-    Full,
+    /// That less is in flight for all clients together.
+    Room,
 }
 
 /// A request that has been admitted and not been carried out yet.
@@ -218,6 +223,8 @@ pub(crate) struct Connection {
     held: Option<Request>,
     /// Nothing more is read; the connection ends once all is answered and written.
     is_ending: bool,
+    /// Nothing more is decoded either: what came last cannot be read, or was `QUIT`.
+    is_deaf: bool,
 }
 
 impl Drop for Connection {
@@ -229,7 +236,16 @@ impl Drop for Connection {
 impl Connection {
     pub(crate) fn new(server: Rc<Server>, client: Rc<Client>) -> Self {
         let decoder = RequestDecoder::new(server.request_limits(&client.state.borrow()));
-        Self { server, client, decoder, input: BytesMut::new(), held_input: 0, held: None, is_ending: false }
+        Self {
+            server,
+            client,
+            decoder,
+            input: BytesMut::new(),
+            held_input: 0,
+            held: None,
+            is_ending: false,
+            is_deaf: false,
+        }
     }
 
     /// Serves the client until it leaves.
@@ -241,19 +257,30 @@ impl Connection {
         let mut out = OutBuffer::new();
         let mut read_bytes = READ_BYTES_MIN;
         loop {
-            let is_full = matches!(self.advance(out.len()), Some(Hindrance::Full));
+            let pause = self.advance(out.len());
             out.append(&mut self.client.replies.borrow_mut().out);
             if !out.is_empty() {
                 let before = out.len();
                 match socket::write_from(&mut out, |slices| writing.try_write_vectored(slices)) {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    _ => self.server.counters.output_bytes.add(before - out.len()),
+                    _ => {}
+                }
+                let written = before - out.len();
+                self.server.counters.output_bytes.add(written);
+                if written > 0 {
+                    // The client reads, if slowly: its time begins anew.
+                    self.client.unread_since.set(None);
                 }
             }
             Client::note(&self.client.unread_since, !out.is_empty());
             self.is_ending |= self.server.is_stopping();
             if self.is_ending && out.is_empty() && self.client.is_idle() && self.held.is_none() {
                 return Ok(());
+            }
+            if pause == Pause::Output && out.len() < OUTPUT_PAUSE_BYTES {
+                // The client took enough at once. Others come first all the same.
+                tokio::task::yield_now().await;
+                continue;
             }
             let is_reading = !self.is_ending && self.held.is_none() && out.len() < OUTPUT_PAUSE_BYTES;
             if is_reading && self.input.capacity() - self.input.len() < read_bytes / 2 {
@@ -266,7 +293,7 @@ impl Connection {
                         return Ok(());
                     }
                 }
-                () = self.server.engine.room(), if is_full => {}
+                () = self.server.engine.room(), if pause == Pause::Room => {}
                 ready = writing.writable(), if !out.is_empty() => ready?,
                 read = reading.read_buf(&mut self.input), if is_reading => {
                     let count = read?;
@@ -282,37 +309,42 @@ impl Connection {
     }
 
     /// Dispatches what has been read, as far as it can go now.
-    fn advance(&mut self, unwritten: usize) -> Option<Hindrance> {
+    fn advance(&mut self, unwritten: usize) -> Pause {
         if let Some(request) = self.held.take()
-            && let Some(hindrance) = self.dispatch(request)
+            && let Some(pause) = self.dispatch(request)
         {
-            return Some(hindrance);
+            return pause;
         }
-        while unwritten + self.client.replies.borrow().out.len() < OUTPUT_PAUSE_BYTES {
+        while !self.is_deaf {
+            if unwritten + self.client.replies.borrow().out.len() >= OUTPUT_PAUSE_BYTES {
+                return Pause::Output;
+            }
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(arguments)) => {
-                    let hindrance = self.take(&arguments);
-                    if hindrance.is_some() {
-                        return hindrance;
+                    if let Some(pause) = self.take(&arguments) {
+                        return pause;
                     }
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    self.refuse(&error);
-                    break;
-                }
+                Err(error) => self.refuse(&error),
             }
         }
         self.account_for_input();
-        None
+        Pause::Input
+    }
+
+    /// Takes nothing more from the client, neither what it sends nor what it has sent.
+    fn end(&mut self) {
+        self.input.clear();
+        self.is_ending = true;
+        self.is_deaf = true;
     }
 
     /// A request that cannot be read: nothing after it can be either.
     fn refuse(&mut self, error: &dyn fmt::Display) {
         tracing::debug!("client {}: {error}", self.client.state.borrow().id());
         self.client.reply(Value::Error(format!("ERR {error}").into()), false);
-        self.input.clear();
-        self.is_ending = true;
+        self.end();
     }
 
     /// Notes a half-sent request and what it takes up. A client that would make all of them take too much is
@@ -329,18 +361,18 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, arguments: &[Bytes]) -> Option<Hindrance> {
+    fn take(&mut self, arguments: &[Bytes]) -> Option<Pause> {
         let admitted = self.client.state.borrow_mut().admit(arguments, &self.server.context());
         let Admitted { plan, command, silent } = admitted;
         self.dispatch(Request { plan, command, is_silent: silent })
     }
 
     /// Starts a request, or holds it if something stands in its way.
-    fn dispatch(&mut self, request: Request) -> Option<Hindrance> {
-        let hindrance = self.hindrance(&request.plan);
-        if hindrance.is_some() {
+    fn dispatch(&mut self, request: Request) -> Option<Pause> {
+        let pause = self.pause_before(&request.plan);
+        if pause.is_some() {
             self.held = Some(request);
-            return hindrance;
+            return pause;
         }
         let Request { plan, command, is_silent } = request;
         let ticket = Ticket::new(&self.server, &self.client, command, is_silent);
@@ -368,8 +400,7 @@ impl Connection {
             ServerAnswer::Silent => ticket.leave_unanswered(),
             ServerAnswer::ReplyAndClose(value) => {
                 ticket.answer_now(value);
-                self.input.clear();
-                self.is_ending = true;
+                self.end();
             }
             ServerAnswer::ListClients(filter) => ticket.answer_now(self.server.list(&filter)),
             ServerAnswer::KillClients(filter) => {
@@ -390,7 +421,7 @@ impl Connection {
     }
 
     /// What a request has to wait for.
-    fn hindrance(&self, plan: &Plan) -> Option<Hindrance> {
+    fn pause_before(&self, plan: &Plan) -> Option<Pause> {
         let client = &self.client;
         let waits = match plan {
             Plan::Reply(_) => false,
@@ -401,9 +432,9 @@ impl Connection {
         };
         let has_many = client.replies.borrow().slots.len() >= REQUESTS_MAX;
         if waits || has_many || client.is_walking.get() {
-            return Some(Hindrance::Earlier);
+            return Some(Pause::Earlier);
         }
         let changes = matches!(plan, Plan::Key(KeyStep::Write { .. }) | Plan::Keys { .. });
-        (changes && self.server.engine.is_full()).then_some(Hindrance::Full)
+        (changes && self.server.engine.is_full()).then_some(Pause::Room)
     }
 }

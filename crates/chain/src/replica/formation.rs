@@ -151,6 +151,7 @@ impl Replica {
     /// Answers every waiting read that somebody else must be asked.
     fn refuse_waiting(&mut self, refusal: Refusal, effects: &mut Effects) {
         let Phase::Serving(service) = &self.phase else { return };
+        self.waiting_count = 0;
         for waiting in std::mem::take(&mut self.waiting).into_values().flatten() {
             let message = Message::ReadRefused { id: waiting.id, refusal };
             effects.send.push(Envelope {

@@ -62,6 +62,8 @@ pub struct Replica {
     phase: Phase,
     /// Reads of dirty keys, by the entry that must be clean first.
     waiting: BTreeMap<u64, Vec<Waiting>>,
+    /// How many reads wait.
+    waiting_count: usize,
 }
 
 enum Phase {
@@ -135,6 +137,7 @@ impl Replica {
             counts: applied.counts,
             phase: Phase::Idle,
             waiting: BTreeMap::new(),
+            waiting_count: 0,
         };
         assert!(applied.up_to <= replica.log.watermark, "only committed entries are applied");
         assert_eq!(

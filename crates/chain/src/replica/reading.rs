@@ -40,10 +40,11 @@ impl Replica {
             match self.read(context, &query) {
                 Read::Answer(reading) => Message::ReadDone { id, reading },
                 Read::NotServing => Message::ReadRefused { id, refusal: Refusal::NotServing },
-                Read::Dirty { .. } if self.waiting_reads() >= WAITING_READS_MAX => {
+                Read::Dirty { .. } if self.waiting_count >= WAITING_READS_MAX => {
                     Message::ReadRefused { id, refusal: Refusal::Overloaded }
                 }
                 Read::Dirty { until, key, part } => {
+                    self.waiting_count += 1;
                     self.waiting.entry(until).or_default().push(Waiting { from, id, key, part });
                     return;
                 }
@@ -87,6 +88,7 @@ impl Replica {
                 return;
             }
             for waiting in first.remove() {
+                self.waiting_count -= 1;
                 // The version that was newest on arrival is clean: the newest clean one is no older.
                 let reading = self.present(context, &waiting.key, waiting.part);
                 let message = Message::ReadDone { id: waiting.id, reading };
@@ -94,10 +96,6 @@ impl Replica {
                 effects.send.push(Envelope { partition: self.partition, epoch, from: self.me, to, message });
             }
         }
-    }
-
-    fn waiting_reads(&self) -> usize {
-        self.waiting.values().map(Vec::len).sum()
     }
 
     /// The newest clean record of a key.

@@ -229,7 +229,7 @@ pub(super) fn decrby(input: Input<'_>) -> Parsed {
 /// `INCRBYFLOAT key increment`.
 pub(super) fn incrbyfloat(input: Input<'_>) -> Parsed {
     let by = input.bytes(2);
-    if !parse_float(&by).is_some() {
+    if parse_float(&by).is_none() {
         return Err(CommandError::NotAFloat);
     }
     Ok(write(input.key(1)?, Operation::IncrementFloat(by), WriteShape::OneOrZero))

@@ -46,6 +46,7 @@ struct Shadow {
     accepted: Log,
     durable: Log,
     sealed_durable: Epoch,
+    open_durable: Epoch,
     /// The highest watermark seen in this session.
     watermark: u64,
     /// The clean pairs, as the log gives them.
@@ -168,6 +169,7 @@ impl Checks {
         match persist {
             Persist::Seal { epoch, .. } => shadow.sealed_durable = shadow.sealed_durable.max(*epoch),
             Persist::Open { epoch, .. } => {
+                shadow.open_durable = *epoch;
                 shadow.sealed_durable = shadow.sealed_durable.max(*epoch);
                 let durable = shadow.durable.clone();
                 for (at, entry) in self.committed(partition).iter().enumerate() {
@@ -361,7 +363,7 @@ impl Checks {
         let Some(node) = &machines[index].node else { return };
         for (&partition, replica) in node.replicas() {
             self.check_books(index, partition, replica);
-            self.check_commits(index, partition, replica.log().watermark);
+            self.check_commits(index, partition, replica.log().watermark, replica.log().open);
             if replica.is_serving() {
                 self.check_prefixes(partition, replica.form().expect("it serves one"), machines);
             }
@@ -383,7 +385,7 @@ impl Checks {
         assert_eq!(replica.counts(), counts, "the counters count the clean pairs");
     }
 
-    fn check_commits(&mut self, index: usize, partition: PartitionId, watermark: u64) {
+    fn check_commits(&mut self, index: usize, partition: PartitionId, watermark: u64, open: Epoch) {
         let shadow = self.of(index, partition);
         assert!(watermark >= shadow.watermark, "I14: the watermark of a session does not go back");
         let seen = shadow.watermark;
@@ -396,13 +398,7 @@ impl Checks {
                 continue;
             }
             for member in self.preferences[partition.index()].clone() {
-                let held = self.of(member, partition).durable.version(seq);
-                let version = entry.version;
-                assert_eq!(
-                    held,
-                    Some(version),
-                    "I2: node {index} takes {version} for committed, node {member} does not hold it durably"
-                );
+                self.check_committed(index, (member, partition), entry.version, open);
             }
             self.committed[partition.index()].0.push(Arc::clone(entry));
             if entry.id.counter != OpId::NOBODY {
@@ -411,6 +407,22 @@ impl Checks {
                 self.check_refused(entry.id);
             }
         }
+    }
+
+    /// What a node has just found committed in an open epoch is durable at this member, and so is the opening:
+    /// else a restart could bring back what the base of the epoch left out.
+    fn check_committed(&mut self, index: usize, at: (usize, PartitionId), version: Version, open: Epoch) {
+        let (member, partition) = at;
+        let shadow = self.of(member, partition);
+        assert_eq!(
+            shadow.durable.version(version.seq as usize),
+            Some(version),
+            "I2: node {index} takes {version} for committed, node {member} does not hold it durably"
+        );
+        assert!(
+            shadow.open_durable >= open,
+            "I19: node {index} commits in {open}, node {member} has not opened it"
+        );
     }
 
     fn check_prefixes(&mut self, partition: PartitionId, form: &Form, machines: &[Machine]) {
