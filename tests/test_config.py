@@ -83,13 +83,6 @@ def test_a_data_folder_that_cannot_be_made_is_named(make_ring):
     assert "file/data" in start(node)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_data_folder_that_may_not_be_written_is_named(make_ring):
-    node = make_ring()["5554"]
-    node.folder.joinpath("data").mkdir(mode=0o500)
-    assert "data" in start(node)
-
-
 def test_a_second_process_on_the_same_data_is_refused(make_ring):
     """Other ports do not help: two processes that share one store would destroy it."""
     ring, other = make_ring(node={"pid_file": "node.pid"}), make_ring()

@@ -235,10 +235,7 @@ impl Coordinator {
         }
         // Different requests start at different members, which spreads the load.
         let spread = usize::try_from(request).unwrap_or_default();
-        let first = match form.position(self.me.node) {
-            Some(mine) if read.attempts == 0 => mine,
-            _ => (spread + read.attempts) % members.len(),
-        };
+        let first = form.position(self.me.node).unwrap_or(spread) + read.attempts;
         let in_turn = (0..members.len()).map(|step| members[(first + step) % members.len()]);
         let reachable = in_turn.filter(|&member| view.links.reach(member));
         reachable.min_by_key(|member| self.suspect_until[member.node.index()] > view.now)

@@ -73,6 +73,9 @@ pub struct Node {
     links: Links,
     replicas: BTreeMap<PartitionId, Replica>,
     coordinator: Coordinator,
+    /// Of the partitions whose forms this node numbers, the form that everybody may hear of: the node's own
+    /// seal for it is durable, so no later session of it can give the number to another form (invariant I1).
+    numbered: BTreeMap<PartitionId, Epoch>,
     /// Replicas that may have something to tell their neighbours.
     touched: Vec<PartitionId>,
 }
@@ -106,6 +109,7 @@ impl Node {
             coordinator: Coordinator::new(me, partitions, nodes, setup.timing, setup.read_from),
             replicas,
             topology: setup.topology,
+            numbered: BTreeMap::new(),
             touched: Vec::new(),
         };
         node.register(me, effects);
@@ -247,20 +251,29 @@ impl Node {
         let is_ours = self.topology.former(partition) == self.me.node;
         let is_formed = is_ours && !self.topology.apply(Command::Reform(partition)).is_empty();
         if is_formed {
-            self.tell_form(partition, effects);
+            // The others are told once our own seal is durable.
+            let form = self.topology.form(partition).expect("it was formed just now").clone();
+            let replica = self.replicas.get_mut(&partition).expect("the former keeps its partition");
+            replica.on_form(form, effects);
+            self.touch(partition);
         }
         is_formed
     }
 
-    /// As the node that numbers this partition's forms: tells everybody the present one.
-    fn tell_form(&mut self, partition: PartitionId, effects: &mut Effects) {
-        let form = self.topology.form(partition).expect("it was formed just now").clone();
+    /// As the node that numbers this partition's forms: tells everybody the one that it has sealed for.
+    fn tell_form(&mut self, partition: PartitionId, sealed: Epoch, effects: &mut Effects) {
+        if self.topology.former(partition) != self.me.node {
+            return;
+        }
+        self.numbered.insert(partition, sealed);
+        let form = self.topology.form(partition).expect("what it sealed for was formed").clone();
+        if form.epoch != sealed {
+            // There is a newer one already, whose seal comes next.
+            return;
+        }
         let nodes = self.topology.ring().names().len();
         let others = (0..nodes).filter(|&index| index != self.me.node.index());
         effects.forms.extend(others.map(|index| (node_id(index), form.clone())));
-        let replica = self.replicas.get_mut(&partition).expect("the former keeps its partition");
-        replica.on_form(form, effects);
-        self.touch(partition);
     }
 
     fn on_heard(&mut self, now: Now, member: Member, effects: &mut Effects) {
@@ -285,8 +298,8 @@ impl Node {
         // The new link has to carry again whatever the old one may have lost; forms first.
         for partition in self.topology.partitions() {
             if self.topology.former(partition) == self.me.node
-                && !formed.contains(&partition)
                 && let Some(form) = self.topology.form(partition)
+                && self.numbered.get(&partition) == Some(&form.epoch)
             {
                 effects.forms.push((member.node, form.clone()));
             }
@@ -307,6 +320,7 @@ impl Node {
         let partition = form.partition;
         let is_known = self.topology.form(partition) == Some(&form);
         if !is_known && self.topology.apply(Command::Adopt(form.clone())).is_empty() {
+            self.refuse_form(&form, effects);
             return effects.ignored.push(Ignored::StaleEpoch);
         }
         if let Some(replica) = self.replicas.get_mut(&partition) {
@@ -315,6 +329,17 @@ impl Node {
         }
         let view = View { now: now.millis, topology: &self.topology, links: &self.links };
         self.coordinator.on_form(view, partition, effects);
+    }
+
+    /// The number of this form is used up. Either the form is told late, and its head knows of the newer one,
+    /// or the head's disk has lost what was numbered, and it must give a higher number.
+    fn refuse_form(&mut self, form: &Form, effects: &mut Effects) {
+        let used = self.topology.form(form.partition).expect("only a known form voids another").epoch;
+        if form.member(self.me.node) == Some(self.me) {
+            let message = Message::SealRefused { used };
+            let (partition, epoch, from, to) = (form.partition, form.epoch, self.me, form.head());
+            effects.send.push(Envelope { partition, epoch, from, to, message });
+        }
     }
 
     fn on_message(&mut self, now: Now, envelope: Envelope, records: &dyn Records, effects: &mut Effects) {
@@ -379,6 +404,9 @@ impl Node {
         let context = Context { now, records, links: &self.links, limits: self.limits };
         let replica = self.replicas.get_mut(&partition).expect("only this node's replicas ask for changes");
         replica.on_persisted(&context, persist, effects);
+        if let Persist::Seal { epoch, .. } = persist {
+            self.tell_form(partition, *epoch, effects);
+        }
         self.touch(partition);
     }
 }

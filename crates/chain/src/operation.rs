@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::number::{parse_float, parse_integer};
+use crate::number::{add_decimals, parse_float, parse_integer};
 use crate::{Change, Displaced, Record, UnixMillis, Version};
 
 /// A write to one key.
@@ -192,7 +192,9 @@ impl Operation {
             Self::Delete { condition, want_old } => delete(condition, *want_old, old),
             Self::Append(bytes) => splice(old, usize::MAX, bytes, limits),
             Self::Overwrite { offset, bytes } => {
-                splice(old, usize::try_from(*offset).unwrap_or(usize::MAX - 1), bytes, limits)
+                // The largest number means the end of the value.
+                let offset = usize::try_from(*offset).unwrap_or(usize::MAX).min(usize::MAX - 1);
+                splice(old, offset, bytes, limits)
             }
             Self::Increment(by) => increment(old, *by),
             Self::IncrementFloat(by) => increment_float(old, by),
@@ -295,6 +297,11 @@ fn increment(old: Option<&Record>, by: i64) -> Evaluation {
 
 fn increment_float(old: Option<&Record>, by: &[u8]) -> Evaluation {
     let failed = |error| Evaluation::keep(Reply::Failed(error));
+    let expires_at = old.and_then(|record| record.expires_at);
+    if let Some(sum) = add_decimals(old.map_or(b"0", |record| &record.value), by) {
+        let text = Bytes::from(sum);
+        return Evaluation::put(text.clone(), expires_at, Reply::Bytes(text));
+    }
     let (Some(before), Some(by)) =
         (old.map_or(Some(0.0), |record| parse_float(&record.value)), parse_float(by))
     else {
@@ -306,7 +313,7 @@ fn increment_float(old: Option<&Record>, by: &[u8]) -> Evaluation {
     }
     // Adding zero turns a negative zero into a plain one.
     let text = Bytes::from((sum + 0.0).to_string());
-    Evaluation::put(text.clone(), old.and_then(|record| record.expires_at), Reply::Bytes(text))
+    Evaluation::put(text.clone(), expires_at, Reply::Bytes(text))
 }
 
 fn expire(

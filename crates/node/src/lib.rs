@@ -4,33 +4,21 @@
 //! |---|---|
 //! | [`config`] | what a node is told when it starts |
 //! | `serve` | a node's life |
-//! | `engine`, `disk`, `view` | the chain's core, driven: requests and messages in, effects carried out |
-//! | `links` | connections between nodes |
-//! | `server`, `connection`, `ticket`, [`client_state`] | connections of clients |
+//! | `core` | the chain's core, driven: requests and messages in, effects carried out |
+//! | `peers` | connections between nodes |
+//! | [`clients`] | connections of clients, and what their commands come to |
 //! | [`commands`] | from arguments to plans, from outcomes to replies; pure |
-//! | `execute`, `walk`, `expiry` | plans that concern many keys |
-//! | `facts`, `counters` | what a node tells about itself |
 //!
-//! All of it runs on one thread, but for the two in `disk` that write.
+//! All of it runs on one thread, but for the two in `core::disk` that write.
 
-pub mod client_state;
+pub mod clients;
 mod clock;
 pub mod commands;
 pub mod config;
-mod connection;
-mod counters;
-mod disk;
-mod engine;
-mod execute;
-mod expiry;
-mod facts;
+mod core;
 mod fatal;
-mod links;
+mod peers;
 mod serve;
-mod server;
 mod socket;
-mod ticket;
-mod view;
-mod walk;
 
 pub use serve::{ServeError, serve};

@@ -18,15 +18,16 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
 
+use crate::clients::expiry;
+use crate::clients::server::Server;
 use crate::config::{self, Config};
-use crate::disk::Disk;
-use crate::engine::Engine;
-use crate::expiry;
+use crate::core::disk::Disk;
+use crate::core::engine::Engine;
+use crate::core::view::DataView;
 use crate::fatal;
-use crate::links::{self, Outlets};
-use crate::server::Server;
+use crate::peers::links;
+use crate::peers::outlets::Outlets;
 use crate::socket;
-use crate::view::DataView;
 
 /// How long a stopping node goes on answering the requests that it has taken.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -16,12 +16,11 @@ const WAITING_READS_MAX: usize = 65_536;
 /// ordinary pairs has. A single larger pair still makes a page.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// A read of a key that is dirty.
+/// A read that met something dirty.
 pub(super) struct Waiting {
     pub(super) from: Member,
     pub(super) id: u64,
-    key: DataKey,
-    part: Part,
+    query: Query,
 }
 
 impl Replica {
@@ -43,9 +42,9 @@ impl Replica {
                 Read::Dirty { .. } if self.waiting_count >= WAITING_READS_MAX => {
                     Message::ReadRefused { id, refusal: Refusal::Overloaded }
                 }
-                Read::Dirty { until, key, part } => {
+                Read::Dirty { until } => {
                     self.waiting_count += 1;
-                    self.waiting.entry(until).or_default().push(Waiting { from, id, key, part });
+                    self.waiting.entry(until).or_default().push(Waiting { from, id, query });
                     return;
                 }
             }
@@ -56,28 +55,30 @@ impl Replica {
     /// Answers a question, or says why not now.
     pub(crate) fn read(&self, context: &Context<'_>, query: &Query) -> Read {
         let Phase::Serving(service) = &self.phase else { return Read::NotServing };
-        match query {
-            Query::Get { key, part } => {
-                let key = DataKey::of(key);
-                let newest = self.versions.newest(&key, self.log.watermark);
-                match newest.dirty {
-                    // The tail knows that nothing newer is committed, unless an earlier epoch did it.
-                    Some(dirty)
-                        if service.form.tail() != self.me || self.is_base_dirty(&key, service.base_end) =>
-                    {
-                        Read::Dirty { until: dirty, key, part: *part }
-                    }
-                    _ => Read::Answer(self.present(context, &key, *part)),
-                }
+        let dirty = match query {
+            Query::Get { key, .. } => self.versions.dirty(&DataKey::of(key), self.log.watermark),
+            Query::Page(request) => {
+                let (low, high) = prefixes(request);
+                self.versions.dirty_range(low, high, self.log.watermark)
             }
-            Query::Page(request) => Read::Answer(Reading::Page(self.page(context, request))),
-            Query::Count => Read::Answer(Reading::Counts(self.counts)),
+            Query::Count => self.versions.dirty_range(0, u64::MAX, self.log.watermark),
+        };
+        match dirty {
+            // The tail knows that nothing newer is committed, unless an earlier epoch did it.
+            Some((oldest, newest)) if service.form.tail() != self.me || oldest <= service.base_end => {
+                Read::Dirty { until: newest }
+            }
+            _ => Read::Answer(self.answer(context, query)),
         }
     }
 
-    /// Whether an entry of the base, not known to be committed, touches the key.
-    fn is_base_dirty(&self, key: &DataKey, base_end: u64) -> bool {
-        self.versions.newest(key, base_end).clean.is_some_and(|seq| seq > self.log.watermark)
+    /// The answer as the clean entries give it.
+    fn answer(&self, context: &Context<'_>, query: &Query) -> Reading {
+        match query {
+            Query::Get { key, part } => self.present(context, &DataKey::of(key), *part),
+            Query::Page(request) => Reading::Page(self.page(context, request)),
+            Query::Count => Reading::Counts(self.counts),
+        }
     }
 
     pub(super) fn answer_waiting(&mut self, context: &Context<'_>, effects: &mut Effects) {
@@ -90,7 +91,7 @@ impl Replica {
             for waiting in first.remove() {
                 self.waiting_count -= 1;
                 // The version that was newest on arrival is clean: the newest clean one is no older.
-                let reading = self.present(context, &waiting.key, waiting.part);
+                let reading = self.answer(context, &waiting.query);
                 let message = Message::ReadDone { id: waiting.id, reading };
                 let to = waiting.from;
                 effects.send.push(Envelope { partition: self.partition, epoch, from: self.me, to, message });
@@ -123,8 +124,7 @@ impl Replica {
 
     /// The clean pairs from a position on: what the data holds, overlaid by what the log knows better.
     fn page(&self, context: &Context<'_>, request: &PageRequest) -> Page {
-        let low = request.from << POSITION_SHIFT;
-        let high = (request.to << POSITION_SHIFT) | ((1 << POSITION_SHIFT) - 1);
+        let (low, high) = prefixes(request);
         let mut stored = context.records.range(low, high).peekable();
         let mut logged = self.versions.clean_range(low, high, self.log.watermark).peekable();
         let mut page = PageBuilder::new(request);
@@ -154,12 +154,17 @@ impl Replica {
         }
     }
 
-    /// Whether a key found in the partition's range of prefixes is the partition's: at the two ends a prefix
-    /// alone does not tell.
+    /// Whether a key found in the range asked for is the partition's: a position that an end of the arc lies
+    /// in is shared with the neighbour, and at the ends themselves a prefix alone does not tell.
     fn owns(&self, key: &DataKey) -> bool {
-        let prefix = key.prefix();
-        let is_at_end = prefix == self.arc.after.prefix() || prefix == self.arc.token.prefix();
-        !is_at_end || self.arc.contains(Token::of(&key.key()))
+        let (prefix, after, token) = (key.prefix(), self.arc.after.prefix(), self.arc.token.prefix());
+        if prefix == after || prefix == token {
+            self.arc.contains(Token::of(&key.key()))
+        } else if after < token {
+            after < prefix && prefix < token
+        } else {
+            after < prefix || prefix < token
+        }
     }
 }
 
@@ -169,14 +174,18 @@ pub(crate) enum Read {
     /// Wait until this entry is clean.
     Dirty {
         until: u64,
-        key: DataKey,
-        part: Part,
     },
     NotServing,
 }
 
 /// A token's first 52 of 64 prefix bits are its position.
 const POSITION_SHIFT: u32 = 12;
+
+/// The first and the last prefix of the positions asked for.
+fn prefixes(request: &PageRequest) -> (u64, u64) {
+    let low = request.from << POSITION_SHIFT;
+    (low, (request.to << POSITION_SHIFT) | ((1 << POSITION_SHIFT) - 1))
+}
 
 struct PageBuilder<'a> {
     request: &'a PageRequest,

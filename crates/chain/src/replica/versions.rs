@@ -52,7 +52,12 @@ impl Versions {
         }
         let key = DataKey::of(&entry.key);
         let places = self.keys.get_mut(&key).expect("an entry of the log is listed at its key");
-        places.retain(|&seq| seq != entry.version.seq);
+        if places.front() == Some(&entry.version.seq) {
+            // The usual case, and a hot key has many places.
+            places.pop_front();
+        } else {
+            places.retain(|&seq| seq != entry.version.seq);
+        }
         if places.is_empty() {
             self.keys.remove(&key);
         }
@@ -61,6 +66,19 @@ impl Versions {
     /// What the log says of a key.
     pub(super) fn newest(&self, key: &DataKey, watermark: u64) -> Newest {
         self.keys.get(key).map_or_else(Newest::default, |places| Newest::of(places, watermark))
+    }
+
+    /// The oldest and the newest entry that touch a key and are not known to be committed.
+    pub(super) fn dirty(&self, key: &DataKey, watermark: u64) -> Option<(u64, u64)> {
+        self.keys.get(key).and_then(|places| dirty_of(places, watermark))
+    }
+
+    /// The same of all keys whose token prefix lies in `low..=high`.
+    pub(super) fn dirty_range(&self, low: u64, high: u64, watermark: u64) -> Option<(u64, u64)> {
+        let from = DataKey::first_at(low);
+        let keys = self.keys.range(from..).take_while(|(key, _)| key.prefix() <= high);
+        keys.filter_map(|(_, places)| dirty_of(places, watermark))
+            .reduce(|(oldest, newest), (older, newer)| (oldest.min(older), newest.max(newer)))
     }
 
     /// The keys whose token prefix lies in `low..=high`, in order, each with its newest clean entry if the log
@@ -77,4 +95,9 @@ impl Versions {
             .take_while(move |(key, _)| key.prefix() <= high)
             .filter_map(move |(key, places)| Some((key, Newest::of(places, watermark).clean?)))
     }
+}
+
+fn dirty_of(places: &VecDeque<u64>, watermark: u64) -> Option<(u64, u64)> {
+    let newest = places.back().copied().filter(|&seq| seq > watermark)?;
+    places.iter().copied().find(|&seq| seq > watermark).map(|oldest| (oldest, newest))
 }

@@ -179,19 +179,6 @@ fn five_nodes_form_all_chains_from_any_start_order() {
     }
 }
 
-/// The data may hold what the log does not yet know to be committed: nothing waits for watermarks.
-#[test]
-fn a_replica_believes_data_that_is_ahead_of_its_watermark() {
-    let mut cluster = ring(1);
-    cluster.write(0, "k", Operation::Increment(1));
-    cluster.sync(0, 1);
-    cluster.apply(0, 1);
-    cluster.crash(0, 0, false);
-    cluster.start(0);
-    rest(&mut cluster);
-    assert_eq!(integer(cluster.read(0, "k")), 1);
-}
-
 #[test]
 #[should_panic(expected = "the log holds every entry above what the data holds")]
 fn a_log_that_begins_after_the_data_is_refused() {

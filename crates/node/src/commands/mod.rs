@@ -15,7 +15,7 @@
 //! | `support`, `refused` | `docs/commands.md`, and commands that do not exist here, with the reason |
 //! | `transactions` | `MULTI` and its relatives, which are refused as a block |
 //!
-//! Left out: the state of a connection, which `client_state` keeps; everything that needs a socket or a disk.
+//! Left out: the state of a connection, which `clients::state` keeps; everything that needs a socket or a disk.
 
 mod client;
 mod config;

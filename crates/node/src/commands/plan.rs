@@ -160,7 +160,7 @@ pub enum RingPlan {
     Info(Sections),
 }
 
-/// Something about this connection or this server: [`crate::client_state::ClientState::answer`] carries it
+/// Something about this connection or this server: [`crate::clients::state::ClientState::answer`] carries it
 /// out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerCommand {

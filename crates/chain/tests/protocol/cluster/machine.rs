@@ -109,6 +109,8 @@ impl Machine {
         for (partition, applied) in &self.data.applied {
             let log = replicas.get_mut(partition).expect("what is applied was in the log");
             log.forget_up_to(applied.up_to);
+            // As a store does: what was applied was clean, whether or not the log had time to learn it.
+            log.watermark = log.watermark.max(applied.up_to);
         }
         Setup {
             topology: Topology::new(ring.clone()),

@@ -8,11 +8,11 @@ use simpledynamo_wire::resp::Value;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use crate::clients::client::Client;
+use crate::clients::server::Server;
+use crate::clients::walk;
 use crate::clock;
 use crate::commands::{CommandId, KeyStep, read_outcome_reply, write_outcome_reply};
-use crate::connection::Client;
-use crate::server::Server;
-use crate::walk;
 
 /// The obligation to answer one request, in its place among the client's replies.
 pub(crate) struct Ticket {

@@ -9,13 +9,13 @@ use simpledynamo_chain::{Condition, Item, Operation, Outcome, Part, Query, Readi
 use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::resp::Value;
 
+use crate::clients::walk::{self, POSITIONS, Stretch, Wanted};
 use crate::clock;
 use crate::commands::{
     Gather, KeyStep, RingPlan, Selection, Tally, gather, keys_reply, query_reply, scan_reply, unavailable,
     unknown,
 };
-use crate::engine::{Engine, Started};
-use crate::walk::{self, POSITIONS, Stretch, Wanted};
+use crate::core::engine::{Engine, Started};
 
 /// Keys of one command that are worked on at once: enough to fill a batch on each disk, few enough that one
 /// client's long list does not crowd out the others.

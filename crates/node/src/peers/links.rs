@@ -4,7 +4,6 @@
 //! speaks once both have introduced themselves. A link that breaks loses what was on its way; the core sends
 //! it again when the link is made anew.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,18 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use simpledynamo_chain::{Envelope, Event};
-use simpledynamo_topology::{Form, Member, NodeId, Session};
+use simpledynamo_chain::Event;
+use simpledynamo_topology::{Member, NodeId, Session};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::peer::{FrameDecoder, Hello, PROTOCOL_VERSION, PeerFrame, Welcome, encode};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::engine::Engine;
+use crate::core::engine::Engine;
+use crate::peers::outlets::{Outlet, Outlets};
 use crate::socket;
 
 /// How long the two ends may take to introduce themselves.
@@ -93,71 +93,9 @@ impl Identity {
     }
 }
 
-/// What waits to be sent, by receiver.
-pub(crate) struct Outlets(Vec<Rc<Outlet>>);
-
-#[derive(Default)]
-struct Outlet {
-    state: RefCell<OutletState>,
-    ready: Notify,
-}
-
-#[derive(Default)]
-struct OutletState {
-    is_up: bool,
-    waiting: OutBuffer,
-}
-
-impl Outlets {
-    pub(crate) fn new(nodes: usize) -> Self {
-        Self((0..nodes).map(|_| Rc::default()).collect())
-    }
-
-    /// Sends a message, or drops it if there is no link: the core sends it again once there is.
-    pub(crate) fn send(&self, envelope: Envelope) {
-        if let Some(outlet) = self.0.get(envelope.to.node.index()) {
-            outlet.put(&PeerFrame::Message(envelope));
-        }
-    }
-
-    /// Tells a node a form, under the same condition.
-    pub(crate) fn send_form(&self, node: NodeId, form: Form) {
-        self.0[node.index()].put(&PeerFrame::Form(form));
-    }
-
-    /// Lets the links write what has gathered.
-    pub(crate) fn wake(&self) {
-        for outlet in &self.0 {
-            if !outlet.state.borrow().waiting.is_empty() {
-                outlet.ready.notify_one();
-            }
-        }
-    }
-
-    /// Bytes that wait, for all nodes together.
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.0.iter().map(|outlet| outlet.state.borrow().waiting.len()).sum()
-    }
-}
-
-impl Outlet {
-    fn put(&self, frame: &PeerFrame) {
-        let mut state = self.state.borrow_mut();
-        if state.is_up {
-            encode(frame, &mut state.waiting);
-        }
-    }
-
-    fn set_up(&self, is_up: bool) {
-        let mut state = self.state.borrow_mut();
-        state.is_up = is_up;
-        state.waiting.clear();
-    }
-}
-
 /// Keeps a link to each other node, for as long as this node runs.
 pub(crate) fn dial_all(engine: &Rc<Engine>, identity: &Rc<Identity>, outlets: &Outlets) {
-    for (index, outlet) in outlets.0.iter().enumerate() {
+    for (index, outlet) in outlets.iter().enumerate() {
         if index != identity.me.node.index() {
             let node = NodeId(u16::try_from(index).expect("at most 65,535 nodes"));
             spawn_local(dial(Rc::clone(engine), Rc::clone(identity), node, Rc::clone(outlet)));
@@ -223,7 +161,7 @@ async fn speak(stream: &mut TcpStream, outlet: &Outlet) -> io::Error {
     let mut nothing = [0; 1];
     let mut sending = OutBuffer::new();
     loop {
-        sending.append(&mut outlet.state.borrow_mut().waiting);
+        outlet.take(&mut sending);
         tokio::select! {
             biased;
             written = write_some(&writing, &mut sending), if !sending.is_empty() => {
@@ -231,8 +169,8 @@ async fn speak(stream: &mut TcpStream, outlet: &Outlet) -> io::Error {
                     return error;
                 }
             }
-            () = outlet.ready.notified() => {
-                if sending.len() + outlet.state.borrow().waiting.len() > OUTLET_BYTES_MAX {
+            () = outlet.ready() => {
+                if sending.len() + outlet.waiting_bytes() > OUTLET_BYTES_MAX {
                     return io::Error::other("it takes less than it is sent");
                 }
             }

@@ -12,7 +12,7 @@ use simpledynamo_chain::{
 use simpledynamo_ring::Ring;
 use simpledynamo_topology::PartitionId;
 
-use crate::engine::Engine;
+use crate::core::engine::Engine;
 
 /// From a 64-bit prefix of a token to its position.
 const POSITION_SHIFT: u32 = 12;

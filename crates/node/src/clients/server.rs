@@ -14,20 +14,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
 
-use crate::client_state::{ClientState, kill_reply, list_reply};
+use crate::clients::client::Client;
+use crate::clients::connection::Connection;
+use crate::clients::counters::Counters;
+use crate::clients::execute;
+use crate::clients::facts::{Facts, KEY_BYTES_MAX};
+use crate::clients::state::{ClientState, kill_reply, list_reply};
+use crate::clients::walk;
 use crate::clock;
 use crate::commands::{CommandLimits, Context, Keyspace, KillFilter, ListFilter, RingPlan, render_info};
 use crate::config::Config;
-use crate::connection::{Client, Connection};
-use crate::counters::Counters;
-use crate::engine::Engine;
-use crate::execute;
-use crate::facts::Facts;
+use crate::core::engine::Engine;
 use crate::socket;
-use crate::walk;
-
-/// The longest key, in bytes: the storage engine takes 65,535, prefix included.
-pub(crate) const KEY_BYTES_MAX: usize = 65_000;
 
 /// Arguments of one request: keys of an `MSET` or `DEL`. Their bookkeeping is larger than they are.
 const ARGUMENTS_MAX: usize = 65_536;
@@ -199,7 +197,8 @@ impl Server {
                 let counts =
                     if sections.needs_keyspace() { walk::count(&self.engine).await.ok() } else { None };
                 let keyspace = counts.map(|counts| Keyspace { keys: counts.keys, expiring: counts.expiring });
-                let figures = self.facts.figures(self, self.clients.borrow().len(), keyspace);
+                let figures =
+                    self.facts.figures(&self.engine, &self.counters, self.clients.borrow().len(), keyspace);
                 render_info(sections, &figures)
             }
             RingPlan::Describe => self.facts.describe(&self.engine),

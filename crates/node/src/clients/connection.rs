@@ -8,8 +8,6 @@
 //! What a client can make this node hold is bounded: by the limits of the decoder, by
 //! [`REQUESTS_MAX`], and by [`OUTPUT_PAUSE_BYTES`], at which its requests rest until it has read its replies.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -19,15 +17,14 @@ use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::resp::{RequestDecoder, Value};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
-use crate::client_state::{Admitted, ClientState, ServerAnswer};
+use crate::clients::client::Client;
+use crate::clients::execute;
+use crate::clients::server::Server;
+use crate::clients::state::{Admitted, ServerAnswer};
+use crate::clients::ticket::Ticket;
 use crate::commands::{CommandId, KeyStep, Plan, ServerCommand};
-use crate::execute;
-use crate::server::Server;
 use crate::socket;
-use crate::ticket::Ticket;
 
 /// Requests of one connection that may be unanswered: far more than a client gains by pipelining, few enough
 /// that their bookkeeping stays small.
@@ -40,156 +37,6 @@ const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 const READ_BYTES_MIN: usize = 2 << 10;
 /// See [`READ_BYTES_MIN`].
 const READ_BYTES_MAX: usize = 64 << 10;
-
-/// One client, as the rest of the server sees it.
-pub(crate) struct Client {
-    pub(crate) state: RefCell<ClientState>,
-    replies: RefCell<Replies>,
-    /// Keys that unanswered requests work on, and how.
-    busy_keys: RefCell<HashMap<Bytes, Use>>,
-    /// Whether a command that takes several steps is unanswered.
-    is_walking: Cell<bool>,
-    wake: Notify,
-    is_killed: Cell<bool>,
-    /// Since when replies wait that the client does not take.
-    unread_since: Cell<Option<Instant>>,
-    /// Since when a request is half sent.
-    partial_since: Cell<Option<Instant>>,
-}
-
-/// How unanswered requests use a key.
-#[derive(Clone, Copy, Debug)]
-enum Use {
-    Reads(usize),
-    Write,
-}
-
-/// Replies in the order of their requests. Those that are ready go out as soon as all before them have.
-#[derive(Default)]
-struct Replies {
-    /// The number of the first slot.
-    first: u64,
-    slots: VecDeque<Slot>,
-    out: OutBuffer,
-}
-
-/// The place of a reply that is not there yet, or waits for those before it.
-struct Slot {
-    reply: Option<Value>,
-    /// The client asked for no reply.
-    is_silent: bool,
-}
-
-impl Client {
-    pub(crate) fn new(state: ClientState) -> Rc<Self> {
-        Rc::new(Self {
-            state: RefCell::new(state),
-            replies: RefCell::default(),
-            busy_keys: RefCell::default(),
-            is_walking: Cell::new(false),
-            wake: Notify::new(),
-            is_killed: Cell::new(false),
-            unread_since: Cell::new(None),
-            partial_since: Cell::new(None),
-        })
-    }
-
-    /// Ends the connection; replies that were not written yet are lost.
-    pub(crate) fn kill(&self) {
-        self.is_killed.set(true);
-        self.wake.notify_one();
-    }
-
-    /// Lets the connection notice that something about it has changed.
-    pub(crate) fn nudge(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Since when replies wait that the client does not take.
-    pub(crate) fn unread_since(&self) -> Option<Instant> {
-        self.unread_since.get()
-    }
-
-    /// Since when a request is half sent.
-    pub(crate) fn partial_since(&self) -> Option<Instant> {
-        self.partial_since.get()
-    }
-
-    /// Whether every request is answered.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.replies.borrow().slots.is_empty()
-    }
-
-    /// A command that takes several steps begins or ends.
-    pub(crate) fn set_walking(&self, is_walking: bool) {
-        self.is_walking.set(is_walking);
-    }
-
-    /// Keeps a place among the replies.
-    pub(crate) fn reserve(&self, is_silent: bool) -> u64 {
-        let mut replies = self.replies.borrow_mut();
-        replies.slots.push_back(Slot { reply: None, is_silent });
-        replies.first + replies.slots.len() as u64 - 1
-    }
-
-    /// Fills a place among the replies.
-    pub(crate) fn answer(&self, slot: u64, value: Value) {
-        let mut replies = self.replies.borrow_mut();
-        let index = usize::try_from(slot - replies.first).expect("slots fit in memory");
-        replies.slots[index].reply = Some(value);
-        let protocol = self.state.borrow().protocol();
-        while let Some(Slot { reply: Some(_), .. }) = replies.slots.front() {
-            let ready = replies.slots.pop_front().expect("looked at just now");
-            replies.first += 1;
-            if let (Some(value), false) = (ready.reply, ready.is_silent) {
-                value.encode(protocol, &mut replies.out);
-            }
-        }
-        self.wake.notify_one();
-    }
-
-    /// Adds a reply after all others.
-    pub(crate) fn reply(&self, value: Value, is_silent: bool) {
-        let mut replies = self.replies.borrow_mut();
-        if !replies.slots.is_empty() {
-            replies.slots.push_back(Slot { reply: Some(value), is_silent });
-        } else if !is_silent {
-            value.encode(self.state.borrow().protocol(), &mut replies.out);
-        }
-    }
-
-    /// Whether a request on this key has to wait for an earlier one.
-    fn is_busy(&self, key: &Bytes, writes: bool) -> bool {
-        match self.busy_keys.borrow().get(key) {
-            None => false,
-            Some(Use::Reads(_)) => writes,
-            Some(Use::Write) => true,
-        }
-    }
-
-    pub(crate) fn begin(&self, key: &Bytes, writes: bool) {
-        let mut keys = self.busy_keys.borrow_mut();
-        if writes {
-            keys.insert(key.clone(), Use::Write);
-        } else if let Use::Reads(count) = keys.entry(key.clone()).or_insert(Use::Reads(0)) {
-            *count += 1;
-        }
-    }
-
-    pub(crate) fn end(&self, key: &Bytes) {
-        let mut keys = self.busy_keys.borrow_mut();
-        match keys.get_mut(key) {
-            Some(Use::Reads(count)) if *count > 1 => *count -= 1,
-            _ => drop(keys.remove(key)),
-        }
-    }
-
-    fn note(since: &Cell<Option<Instant>>, is_so: bool) {
-        if is_so != since.get().is_some() {
-            since.set(is_so.then(Instant::now));
-        }
-    }
-}
 
 /// What a connection waits for before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,21 +105,16 @@ impl Connection {
         let mut read_bytes = READ_BYTES_MIN;
         loop {
             let pause = self.advance(out.len());
-            out.append(&mut self.client.replies.borrow_mut().out);
+            self.client.take_ready(&mut out);
+            let before = out.len();
             if !out.is_empty() {
-                let before = out.len();
                 match socket::write_from(&mut out, |slices| writing.try_write_vectored(slices)) {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                     _ => {}
                 }
-                let written = before - out.len();
-                self.server.counters.output_bytes.add(written);
-                if written > 0 {
-                    // The client reads, if slowly: its time begins anew.
-                    self.client.unread_since.set(None);
-                }
             }
-            Client::note(&self.client.unread_since, !out.is_empty());
+            self.server.counters.output_bytes.add(before - out.len());
+            self.client.note_output(before - out.len(), !out.is_empty());
             self.is_ending |= self.server.is_stopping();
             if self.is_ending && out.is_empty() && self.client.is_idle() && self.held.is_none() {
                 return Ok(());
@@ -288,8 +130,8 @@ impl Connection {
             }
             tokio::select! {
                 biased;
-                () = self.client.wake.notified() => {
-                    if self.client.is_killed.get() {
+                stays = self.client.woken() => {
+                    if !stays {
                         return Ok(());
                     }
                 }
@@ -316,7 +158,7 @@ impl Connection {
             return pause;
         }
         while !self.is_deaf {
-            if unwritten + self.client.replies.borrow().out.len() >= OUTPUT_PAUSE_BYTES {
+            if unwritten + self.client.ready_bytes() >= OUTPUT_PAUSE_BYTES {
                 return Pause::Output;
             }
             match self.decoder.decode(&mut self.input) {
@@ -350,7 +192,7 @@ impl Connection {
     /// Notes a half-sent request and what it takes up. A client that would make all of them take too much is
     /// sent away.
     fn account_for_input(&mut self) {
-        Client::note(&self.client.partial_since, !self.input.is_empty());
+        self.client.note_partial(!self.input.is_empty());
         let held = if self.input.len() > READ_BYTES_MAX { self.input.len() } else { 0 };
         if held != self.held_input {
             let fits = self.server.hold_input(self.held_input, held);
@@ -430,8 +272,8 @@ impl Connection {
             // These touch many keys, or change how all later requests are treated.
             Plan::Keys { .. } | Plan::Ring(_) | Plan::Server(_) => !client.is_idle(),
         };
-        let has_many = client.replies.borrow().slots.len() >= REQUESTS_MAX;
-        if waits || has_many || client.is_walking.get() {
+        let has_many = client.unanswered() >= REQUESTS_MAX;
+        if waits || has_many || client.is_walking() {
             return Some(Pause::Earlier);
         }
         let changes = matches!(plan, Plan::Key(KeyStep::Write { .. }) | Plan::Keys { .. });

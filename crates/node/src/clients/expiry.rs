@@ -13,10 +13,10 @@ use simpledynamo_storage::Data;
 use simpledynamo_topology::PartitionId;
 use tokio::time::sleep;
 
+use crate::clients::server::Server;
 use crate::clock;
-use crate::engine::Engine;
+use crate::core::engine::Engine;
 use crate::fatal;
-use crate::server::Server;
 
 /// How often expired pairs are looked for. Reads never show one: this only bounds how long it takes up room.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);

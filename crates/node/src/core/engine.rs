@@ -16,9 +16,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
-use crate::disk::{Disk, Done};
-use crate::links::Outlets;
-use crate::view::DataView;
+use crate::core::disk::{Disk, Done};
+use crate::core::view::DataView;
+use crate::peers::outlets::Outlets;
 
 /// How often deadlines and retries are looked at: finer than any of them needs.
 const TICK: Duration = Duration::from_millis(10);

@@ -11,12 +11,15 @@ use simpledynamo_topology::NodeId;
 use simpledynamo_wire::resp::Value;
 use tokio::time::Instant;
 
-use crate::client_state::ServerFacts;
+use crate::clients::counters::Counters;
+use crate::clients::state::ServerFacts;
 use crate::clock;
 use crate::commands::{ConfigValues, Figures, Keyspace, Setting};
 use crate::config::{Config, Durability, Password, ReadFrom};
-use crate::engine::Engine;
-use crate::server::{KEY_BYTES_MAX, Server};
+use crate::core::engine::Engine;
+
+/// The longest key, in bytes: the storage engine takes 65,535, prefix included.
+pub(crate) const KEY_BYTES_MAX: usize = 65_000;
 
 /// Units in which the kernel counts processor time (`USER_HZ`), per second; the same on every Linux that Rust
 /// supports.
@@ -126,12 +129,17 @@ impl Facts {
     }
 
     /// The figures of `INFO`.
-    pub(crate) fn figures(&self, server: &Server, clients: usize, keyspace: Option<Keyspace>) -> Figures {
+    pub(crate) fn figures(
+        &self,
+        engine: &Engine,
+        counters: &Counters,
+        clients: usize,
+        keyspace: Option<Keyspace>,
+    ) -> Figures {
         let config = self.config.borrow();
-        let counters = &server.counters;
         let memory = Memory::now();
         let (cpu_user, cpu_system) = processor_time();
-        let (serving, local_keys) = server.engine.look(|node| {
+        let (serving, local_keys) = engine.look(|node| {
             let topology = node.topology();
             let all_formed = topology.partitions().all(|partition| topology.form(partition).is_some());
             let all_open = node.replicas().values().all(|replica| replica.is_serving());
@@ -166,9 +174,9 @@ impl Facts {
             read_from: config.read_from,
             replicas: config.replicas,
             serving,
-            writes_in_flight: server.engine.look(|node| node.writes_in_flight()) as u64,
-            unsent_bytes: server.engine.unsent_bytes() as u64,
-            dropped: server.engine.dropped(),
+            writes_in_flight: engine.look(|node| node.writes_in_flight()) as u64,
+            unsent_bytes: engine.unsent_bytes() as u64,
+            dropped: engine.dropped(),
             local_keys,
             by_command: counters.by_command(),
             keyspace,

@@ -1,0 +1,5 @@
+//! The chain's core, driven: requests and messages in, effects carried out.
+
+pub(crate) mod disk;
+pub(crate) mod engine;
+pub(crate) mod view;
