@@ -1,0 +1,63 @@
+# The commands of a developer and of CI. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Nothing here may change Cargo.lock behind one's back.
+CARGO_FLAGS := --locked
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
+# Pure crates see no socket, disk, clock, thread or randomness: the same code runs in tests and in production.
+PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain
+IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
+
+.PHONY: help verify fix build test unit doctest e2e bench fuzz
+
+help: ## Lists these commands
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /\1\t/' | expand -t 12
+
+verify: ## Checks format, lints, documentation and dependencies; changes nothing
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --quiet
+	@for crate in $(PURE); do \
+		tree=$$(cargo tree $(CARGO_FLAGS) -e normal --prefix none -p $$crate); \
+		if grep -E '^($(IMPURE)) ' <<< "$$tree"; then \
+			echo "$$crate is pure and must not depend on the above (cargo tree -e normal -p $$crate)"; exit 1; \
+		fi; \
+	done; echo "pure crates reach no runtime, disk or randomness"
+	@if command -v cargo-deny > /dev/null; then cargo deny --workspace check; \
+		else echo "cargo-deny is not installed: licences and advisories are not checked"; fi
+
+fix: ## Formats, and applies what clippy can correct by itself
+	cargo fmt --all
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# One set of features for everything, so that no crate is compiled twice.
+build:
+	cargo build $(CARGO_FLAGS) --workspace --bins --lib --tests
+
+test: verify ## Does everything: verify, unit tests, documentation tests, end-to-end tests
+	$(MAKE) --no-print-directory build
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory doctest
+	$(MAKE) --no-print-directory e2e
+
+unit: ## Tests of the crates, by cargo-nextest if it is installed
+	@if command -v cargo-nextest > /dev/null; then cargo nextest run $(CARGO_FLAGS) --workspace; \
+		else cargo test $(CARGO_FLAGS) --workspace --lib --bins --tests; fi
+
+doctest: ## Tests in the documentation of the crates
+	cargo test $(CARGO_FLAGS) --workspace --doc
+
+e2e: build ## End-to-end tests of the binary; ARGS="-k durability" chooses some
+	SIMPLEDYNAMO_BIN=$(TARGET)/debug/simpledynamo tests/run $(ARGS)
+
+bench: ## Measures a ring of its own in a release build; ARGS="--reads 0" as for simpledynamo bench
+	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli
+	tests/bench $(TARGET)/release/simpledynamo $(ARGS)
+
+fuzz: ## Fuzzes each target of fuzz/ for a minute; needs cargo-fuzz and a nightly compiler
+	@command -v cargo-fuzz > /dev/null || { echo "cargo-fuzz is not installed: cargo install cargo-fuzz"; exit 1; }
+	@for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60; done

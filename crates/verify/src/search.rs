@@ -1,0 +1,344 @@
+//! The general search: every way to order one key's operations, explored along the timeline.
+//!
+//! A *configuration* is where a single copy of the key could be: its state, which of the operations in flight have
+//! taken effect already, and which of those with unknown outcome were used. The search walks through the
+//! beginnings and ends of operations in the order of their times and keeps the set of configurations that are
+//! possible, the *front*. When an operation begins it only becomes available. When it ends it must have taken effect:
+//! a configuration in which it has not is replaced by those reached by carrying out available operations,
+//! this one last (*just in time*, Lowe 2017). If none remain, no order explains what was seen.
+//!
+//! What keeps the front small, all without losing an answer:
+//! - An observation (an operation that changes nothing, whatever happens) takes effect at the first moment that
+//!   allows it: this can only help.
+//! - A configuration is dropped if another one with the same state and the same effects has made at least the same
+//!   observations with no more operations of unknown outcome: whatever completes the first completes the second.
+//! - Among available operations that require and make the same, the one that ends first goes first: an exchange
+//!   of the two shows that no other order need be tried.
+//! - A state is not left while an operation that can only be explained by it is outstanding and nothing is left
+//!   that could make that state again. With unique values this leaves almost no choice.
+
+use crate::bits::{Bits, OPEN_MAX};
+use crate::constraint::{Makes, Requires};
+use crate::front::{Configuration, Front};
+use crate::operation::sum;
+use crate::problem::{Moment, NEVER, Problem, StateId, States, Task, TaskId};
+use crate::value::Value;
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// An order was found.
+    Possible,
+    /// There is no order.
+    Impossible,
+    /// The configurations that fitted the width led nowhere; others were left out.
+    TooNarrow,
+    /// No steps were left.
+    OutOfSteps,
+    /// More than [`OPEN_MAX`] operations were in flight at once.
+    TooManyOpen,
+}
+
+/// Searches with at most `width` configurations in each set, taking from `steps` one for each configuration looked
+/// at.
+pub(crate) fn search(problem: &Problem, width: usize, steps: &mut u64) -> Ending {
+    Search::new(problem, width).run(&problem.timeline, steps)
+}
+
+/// What is still to come for one state.
+#[derive(Clone, Debug, Default)]
+struct Outlook {
+    /// Operations not begun that only this state explains.
+    needs_to_come: u32,
+    /// Operations not begun, certain to take effect, that make this state.
+    makers_to_come: u32,
+    /// Operations of unknown outcome that make this state, begun or not.
+    possible_makers: u32,
+    /// The slots of operations in flight that only this state explains.
+    needs_open: Vec<usize>,
+    /// The slots of operations in flight, certain to take effect, that make this state.
+    makers_open: Vec<usize>,
+}
+
+/// An operation in flight that changes something.
+#[derive(Clone, Copy, Debug)]
+struct Available {
+    id: TaskId,
+    task: Task,
+    /// Its slot if it is certain to take effect.
+    slot: usize,
+}
+
+struct Search<'a> {
+    problem: &'a Problem,
+    states: States,
+    outlooks: Vec<Outlook>,
+    slots: Vec<usize>,
+    slots_taken: Bits,
+    /// Operations in flight that change something, by shape, then by deadline.
+    available: Vec<Available>,
+    /// Slots and tests of observations in flight.
+    watching: Vec<(usize, Requires<StateId>)>,
+    front: Front,
+    width: usize,
+    narrowed: bool,
+}
+
+impl<'a> Search<'a> {
+    fn new(problem: &'a Problem, width: usize) -> Self {
+        let mut outlooks = vec![Outlook::default(); problem.states.len()];
+        for task in &problem.tasks {
+            match (task.required, task.requires) {
+                (true, Requires::Is(state)) => outlooks[state as usize].needs_to_come += 1,
+                _ => {}
+            }
+            match (task.required, task.makes) {
+                (true, Makes::Becomes(state)) => outlooks[state as usize].makers_to_come += 1,
+                (false, Makes::Becomes(state)) => outlooks[state as usize].possible_makers += 1,
+                _ => {}
+            }
+        }
+        let mut front = Front::default();
+        for state in &problem.starts {
+            front.insert(Configuration::new(*state));
+        }
+        Self {
+            problem,
+            states: problem.states.clone(),
+            outlooks,
+            slots: vec![0; problem.tasks.len()],
+            slots_taken: Bits::default(),
+            available: Vec::new(),
+            watching: Vec::new(),
+            front,
+            width,
+            narrowed: false,
+        }
+    }
+
+    fn run(mut self, timeline: &[Moment], steps: &mut u64) -> Ending {
+        for moment in timeline {
+            match *moment {
+                Moment::Begins(id) => {
+                    if !self.begin(id) {
+                        return Ending::TooManyOpen;
+                    }
+                }
+                Moment::Ends(id) if self.task(id).required => {
+                    let Some(front) = self.settle(id, steps) else { return Ending::OutOfSteps };
+                    self.front = front;
+                    self.end(id);
+                    self.retire();
+                }
+                Moment::Ends(id) => self.withdraw(id),
+            }
+            if self.front.is_empty() {
+                return if self.narrowed { Ending::TooNarrow } else { Ending::Impossible };
+            }
+        }
+        Ending::Possible
+    }
+
+    fn task(&self, id: TaskId) -> Task {
+        self.problem.tasks[id as usize]
+    }
+
+    /// Makes an operation available. False if too many are in flight.
+    fn begin(&mut self, id: TaskId) -> bool {
+        let task = self.task(id);
+        let mut slot = OPEN_MAX;
+        if task.required {
+            let Some(free) = self.slots_taken.first_free() else { return false };
+            slot = free;
+            self.slots_taken.insert(slot);
+            self.slots[id as usize] = slot;
+            if let Requires::Is(state) = task.requires {
+                let outlook = &mut self.outlooks[state as usize];
+                outlook.needs_to_come -= 1;
+                outlook.needs_open.push(slot);
+            }
+            if let Makes::Becomes(state) = task.makes {
+                let outlook = &mut self.outlooks[state as usize];
+                outlook.makers_to_come -= 1;
+                outlook.makers_open.push(slot);
+            }
+        }
+        if task.is_observation() {
+            self.watching.push((slot, task.requires));
+        } else {
+            let order = |other: &Available| (other.task.shape, other.task.deadline, other.id);
+            let mine = Available { id, task, slot };
+            let place = self.available.partition_point(|other| order(other) < order(&mine));
+            self.available.insert(place, mine);
+        }
+        true
+    }
+
+    /// Frees what an operation that took effect held while it was in flight.
+    fn end(&mut self, id: TaskId) {
+        let task = self.task(id);
+        let slot = self.slots[id as usize];
+        self.slots_taken.remove(slot);
+        if let Requires::Is(state) = task.requires {
+            self.outlooks[state as usize].needs_open.retain(|open| *open != slot);
+        }
+        if let Makes::Becomes(state) = task.makes {
+            self.outlooks[state as usize].makers_open.retain(|open| *open != slot);
+        }
+        self.watching.retain(|(watching, _)| *watching != slot);
+        self.available.retain(|available| available.id != id);
+    }
+
+    /// Takes an operation that may have taken effect out of the search: from here on it cannot.
+    fn withdraw(&mut self, id: TaskId) {
+        self.available.retain(|available| available.id != id);
+        if let Makes::Becomes(state) = self.task(id).makes {
+            self.outlooks[state as usize].possible_makers -= 1;
+        }
+        let front = std::mem::take(&mut self.front);
+        for mut configuration in front.into_configurations() {
+            configuration.used.retain(|used| *used != id);
+            self.front.insert(configuration);
+        }
+    }
+
+    /// Operations that all configurations have used are no longer a choice.
+    fn retire(&mut self) {
+        for id in self.front.used_by_all() {
+            self.withdraw(id);
+        }
+    }
+
+    /// The front once the operation has taken effect, which it has in each configuration that is kept. `None` if
+    /// the steps ran out.
+    fn settle(&mut self, id: TaskId, steps: &mut u64) -> Option<Front> {
+        let (task, slot) = (self.task(id), self.slots[id as usize]);
+        let mut settled = Front::default();
+        let mut seen = Front::default();
+        let mut queue = Vec::new();
+        for mut configuration in std::mem::take(&mut self.front).into_configurations() {
+            *steps = steps.checked_sub(1)?;
+            if configuration.release(slot) || (task.is_observation() && self.passes(&task, configuration.state)) {
+                self.keep(&mut settled, configuration);
+            } else if self.keep(&mut seen, configuration.clone()) {
+                queue.push(configuration);
+            }
+        }
+        // In the order of arrival, so that few steps come before many: what is done late keeps more open.
+        let mut next = 0;
+        while next < queue.len() {
+            for choice in self.choices(&queue[next]) {
+                *steps = steps.checked_sub(1)?;
+                let Some(mut reached) = self.carry_out(&queue[next], &choice) else { continue };
+                let observed = task.is_observation() && self.passes(&task, reached.state);
+                if choice.id == id || observed {
+                    reached.release(slot);
+                    self.keep(&mut settled, reached);
+                } else if self.keep(&mut seen, reached.clone()) {
+                    queue.push(reached);
+                }
+            }
+            queue[next].used = Vec::new();
+            next += 1;
+        }
+        Some(settled)
+    }
+
+    /// Adds to a set within the width. False if it was not worth adding, or did not fit.
+    fn keep(&mut self, set: &mut Front, configuration: Configuration) -> bool {
+        if set.len() >= self.width {
+            self.narrowed |= !set.outdoes(&configuration);
+            return false;
+        }
+        set.insert(configuration)
+    }
+
+    fn passes(&self, task: &Task, state: StateId) -> bool {
+        task.requires.holds(state, self.states.get(state))
+    }
+
+    /// The operations that may go next: of each shape those that end first.
+    fn choices(&self, from: &Configuration) -> Vec<Available> {
+        let mut choices = Vec::new();
+        for group in self.available.chunk_by(|one, other| one.task.shape == other.task.shape) {
+            if !self.passes(&group[0].task, from.state) {
+                continue;
+            }
+            let mut possible_taken = false;
+            for available in group {
+                if available.task.required {
+                    if !from.effects.has(available.slot) {
+                        choices.push(*available);
+                        // All that follow end later.
+                        break;
+                    }
+                } else if !possible_taken && from.used.binary_search(&available.id).is_err() {
+                    choices.push(*available);
+                    possible_taken = true;
+                }
+            }
+        }
+        choices
+    }
+
+    /// What becomes of a configuration when an operation takes effect whose test it passes. `None` if it leads
+    /// nowhere.
+    fn carry_out(&mut self, from: &Configuration, choice: &Available) -> Option<Configuration> {
+        let state = match choice.task.makes {
+            Makes::Same => from.state,
+            Makes::Becomes(state) => state,
+            Makes::Adds(by) => {
+                let number = sum(self.states.get(from.state), by)?;
+                self.number(number)
+            }
+        };
+        let mut reached = from.clone();
+        if choice.task.required {
+            reached.effects.insert(choice.slot);
+        } else if state == from.state {
+            // As if it had not happened.
+            return None;
+        } else {
+            let place = reached.used.binary_search(&choice.id).err()?;
+            reached.used.insert(place, choice.id);
+        }
+        if state != from.state {
+            let left = self.states.get(from.state);
+            for (slot, test) in &self.watching {
+                if test.holds(from.state, left) {
+                    reached.observed.insert(*slot);
+                }
+            }
+            if self.is_missed(from.state, &reached) {
+                return None;
+            }
+            reached.state = state;
+        }
+        Some(reached)
+    }
+
+    fn number(&mut self, number: i64) -> StateId {
+        let state = self.states.intern(Some(Value::Number(number)));
+        if self.outlooks.len() < self.states.len() {
+            self.outlooks.push(Outlook::default());
+        }
+        state
+    }
+
+    /// Whether something still needs a state that the configuration leaves and that cannot come again.
+    fn is_missed(&self, left: StateId, reached: &Configuration) -> bool {
+        let outlook = &self.outlooks[left as usize];
+        let done = |slot: &usize| reached.effects.has(*slot) || reached.observed.has(*slot);
+        if outlook.needs_to_come == 0 && outlook.needs_open.iter().all(done) {
+            return false;
+        }
+        let is_number = matches!(self.states.get(left), Some(Value::Number(_)));
+        let certain = outlook.makers_to_come > 0 || !outlook.makers_open.iter().all(done);
+        if certain || (is_number && self.problem.makes_unnamed_numbers) {
+            return false;
+        }
+        let makes = |id: &&TaskId| self.task(**id).makes == Makes::Becomes(left);
+        let used = reached.used.iter().filter(makes).count();
+        outlook.possible_makers as usize <= used
+    }
+}
