@@ -20,7 +20,7 @@ def text(value):
 
 def hello(version=1, cluster="test", table=bytes(20), node=1, session=1, to=0):
     """The first frame of a connection between nodes: length, kind 1, and who is who."""
-    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, session, to])
+    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, session]) + bytes(24) + bytes([to])
     return struct.pack("<I", len(body)) + body
 
 
@@ -31,7 +31,7 @@ STRANGERS = {
     "a Redis client": (encode("SET", "k", "v"), "no frame|not a connection from a node"),
     "a browser": (b"GET / HTTP/1.1\r\n\r\n", "no frame|not a connection from a node"),
     "an endless frame": (b"\xff\xff\xff\xff" + b"x" * 100, "no frame"),
-    "a frame that is cut off": (hello()[:-3] + b"", "introduce"),
+    "a frame that is cut off": (hello()[:-3], "introduce"),
     "nothing": (b"", "introduce"),
     "a message before any greeting": (struct.pack("<I", 3) + b"\x05\x00\x00", "no frame|introduce"),
 }
@@ -75,7 +75,8 @@ def test_a_node_of_another_cluster_finds_no_way_in(own_ring, make_ring):
     stranger.config.write_text(copied)
     stranger.start()
     eventually(lambda: '"other"' in own_ring["5556"].log(), 10, "the ring's node logs the stranger")
-    eventually(lambda: re.search("no link to node 5556.*refused.*cluster", stranger.log()), 10, "the stranger logs why")
+    why = "no link to node 5556.*refused.*cluster"
+    eventually(lambda: re.search(why, stranger.log()), 10, "the stranger logs why")
     with own_ring["5556"].client() as client:
         assert all(client.ok("SET", f"k{i}", "v") == "OK" for i in range(50))
         assert client.ok("DBSIZE") == 50

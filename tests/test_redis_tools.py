@@ -49,7 +49,8 @@ def test_redis_cli_loads_in_bulk(ring, client):
 def test_redis_cli_scans_and_finds_big_keys(ring, client):
     client.ok("MSET", *(part for i in range(100) for part in (f"user:{i}", "x" * i)))
     client.ok("SET", "large", "x" * 100_000)
-    assert sorted(redis_cli(ring, "--scan", "--pattern", "user:1?").splitlines()) == [b"user:%d" % i for i in range(10, 20)]
+    found = redis_cli(ring, "--scan", "--pattern", "user:1?").splitlines()
+    assert sorted(found) == [b"user:%d" % i for i in range(10, 20)]
     assert re.search(rb'Biggest +string +found .*"large".* has 100000 bytes', redis_cli(ring, "--bigkeys"))
     assert re.search(rb'Biggest +string +found .*"large".* has 1\d+ bytes', redis_cli(ring, "--memkeys"))
 

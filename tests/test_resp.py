@@ -33,11 +33,13 @@ def test_resp2_replies(client):
 
 def test_resp3_replies(client):
     hello = client.ok("HELLO", 3)
-    assert (hello[b"server"], hello[b"proto"], hello[b"mode"], hello[b"role"]) == (b"redis", 3, b"standalone", b"master")
+    told = (hello[b"server"], hello[b"proto"], hello[b"mode"], hello[b"role"])
+    assert told == (b"redis", 3, b"standalone", b"master")
     exchange(client, encode("GET", "none"), b"_\r\n")
     exchange(client, encode("MGET", "none"), b"*1\r\n_\r\n")
     exchange(client, encode("CONFIG", "GET", "save"), b"%1\r\n$4\r\nsave\r\n$0\r\n\r\n")
-    exchange(client, encode("HELLO", "2", "SETNAME", "x y"), b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
+    refused = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
+    exchange(client, encode("HELLO", "2", "SETNAME", "x y"), refused)
     assert isinstance(client.ok("HELLO", 2), list)
     exchange(client, encode("GET", "none"), b"$-1\r\n")
 
@@ -202,7 +204,8 @@ def test_a_connection_that_ends_in_a_block_leaves_nothing(ring, client):
 
 
 def test_client_reply_off_and_on(client):
-    client.send_raw(encode("CLIENT", "REPLY", "OFF") + encode("SET", "k", "v") + encode("GET", "k") + encode("NONSENSE"))
+    requests = [("CLIENT", "REPLY", "OFF"), ("SET", "k", "v"), ("GET", "k"), ("NONSENSE",)]
+    client.send_raw(b"".join(encode(*request) for request in requests))
     assert client.is_silent(0.3)
     assert client.call("CLIENT", "REPLY", "ON") == "OK"
     assert client.call("GET", "k") == b"v"

@@ -196,7 +196,7 @@ impl Coordinator {
             return;
         };
         if !view.links.reach(form.head()) {
-            write.refusal = Refusal::ChainBroken;
+            write.refusal = Refusal::Unreachable;
             return;
         }
         write.due = view.now + self.timing.resend;
@@ -217,8 +217,12 @@ impl Coordinator {
         read.due = view.now + RETRY_PAUSE;
         read.asked = None;
         let Some(form) = view.topology.form(read.partition) else { return };
-        let Some(member) = self.choose(view, form, request) else { return };
+        let chosen = self.choose(view, form, request);
         let read = self.reads.get_mut(&request).expect("it was there just now");
+        let Some(member) = chosen else {
+            read.refusal = Refusal::Unreachable;
+            return;
+        };
         read.due = view.now + self.timing.read;
         read.asked = Some(member.node);
         read.attempts += 1;

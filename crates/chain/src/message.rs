@@ -133,6 +133,8 @@ pub enum Refusal {
     NotServing,
     /// A member of the chain cannot be reached, so that a write could not commit.
     ChainBroken,
+    /// No member that could answer can be reached. Only a coordinator says so, of its own request.
+    Unreachable,
     /// The receiver has as much unfinished work as it takes.
     Overloaded,
 }
@@ -142,6 +144,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::NotServing => "the chain of this key is not formed yet",
             Self::ChainBroken => "a member of this key's chain cannot be reached",
+            Self::Unreachable => "no node that could answer for this key can be reached",
             Self::Overloaded => "the members of this key's chain are overloaded",
         })
     }

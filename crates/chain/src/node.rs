@@ -134,6 +134,18 @@ impl Node {
         &self.replicas
     }
 
+    /// Whether every chain is formed, and those that this node is in are open and all of their members can be
+    /// reached, as far as this node knows.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let is_open = |replica: &Replica| {
+            let form = replica.form().filter(|_| replica.is_serving());
+            form.is_some_and(|form| self.links.reach_all(&form.members))
+        };
+        self.topology.partitions().all(|partition| self.topology.form(partition).is_some())
+            && self.replicas.values().all(is_open)
+    }
+
     /// Writes whose outcome is awaited.
     #[must_use]
     pub fn writes_in_flight(&self) -> usize {

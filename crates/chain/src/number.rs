@@ -27,7 +27,7 @@ const FRACTION_DIGITS_MAX: usize = 17;
 const DIGITS_MAX: usize = 20;
 
 /// The exact sum of two plain decimals such as `-12.5`, in shortest form. `None` for those with an exponent or
-/// with more digits than [`DIGITS_MAX`]: those are added as floating-point numbers.
+/// with more than 20 digits: those are added as floating-point numbers.
 ///
 /// Redis adds in a wider type than `f64` and prints 17 digits, so that 0.1 and 0.2 make 0.3. Adding the decimals
 /// themselves gives that, too.

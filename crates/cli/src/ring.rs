@@ -13,7 +13,7 @@ use crate::terminal::{Paint, table};
 
 /// Shows the ring.
 pub(crate) fn run(options: &RingOptions) -> Result<ExitCode, Failure> {
-    let placement = Placement::find(&options.source, false)?;
+    let placement = Placement::find(&options.source, true)?;
     match options.output {
         ReportFormat::Table => print!("{}", for_people(&placement, Paint::stdout())),
         ReportFormat::Json => println!("{:#}", for_programs(&placement)),

@@ -1,6 +1,8 @@
 //! A node's life: open the store, begin a session, serve, and stop in order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,9 +11,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simpledynamo_chain::{Effects, Limits, Millis, Node, Persist, ReadFrom, Setup, Timing, next_session};
 use simpledynamo_ring::{Ring, RingError};
-use simpledynamo_storage::disk::{DiskOptions, open};
+use simpledynamo_storage::disk::{Acquaintances, DiskOptions, open};
 use simpledynamo_storage::{Identity, Log, StoreError};
 use simpledynamo_topology::{Member, NodeId, Topology};
+use simpledynamo_wire::peer::Life;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
@@ -48,7 +51,10 @@ pub enum ServeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An address cannot be listened at.
-    #[error("cannot listen at {address} for {whom}: {source}")]
+    #[error(
+        "cannot listen at {address} for {whom}: {source}; stop what uses this address, or give the node another in \
+         [cluster]"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -117,7 +123,9 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let engine = Engine::new(node, effects, DataView(store.data), disk, Rc::clone(&outlets));
     tracing::info!("node {} begins session {}: clients at {}", config.node.name, me.session, this.client);
 
-    let link_identity = Rc::new(link_identity(config, &ring, me));
+    let life = Life { store: store.uuid, nonce: RandomState::new().hash_one(me.session.0) };
+    let acquaintances = Acquaintances::open(&config.node.data)?;
+    let link_identity = Rc::new(link_identity(config, &ring, me, life, acquaintances));
     spawn_local(Rc::clone(&engine).pump());
     spawn_local(Rc::clone(&engine).drive(done));
     spawn_local(links::accept(Rc::clone(&engine), Rc::clone(&link_identity), nodes));
@@ -158,13 +166,21 @@ fn read_from(config: &Config) -> ReadFrom {
     }
 }
 
-fn link_identity(config: &Config, ring: &Ring, me: Member) -> links::Identity {
+fn link_identity(
+    config: &Config,
+    ring: &Ring,
+    me: Member,
+    life: Life,
+    acquaintances: Acquaintances,
+) -> links::Identity {
     let peers: BTreeMap<&str, SocketAddr> =
         config.cluster.nodes.iter().map(|node| (node.name.as_str(), node.peer)).collect();
     links::Identity {
         cluster: config.cluster.id.clone(),
         table: config.cluster_digest(),
         me,
+        life,
+        acquaintances: RefCell::new(acquaintances),
         names: ring.names().to_vec(),
         addresses: ring.names().iter().map(|name| peers[name.as_str()]).collect(),
     }
@@ -183,14 +199,14 @@ fn raise_descriptors(max_clients: usize) -> usize {
         Ok(()) => raised,
         Err(_) => limit.current.unwrap_or(wanted),
     };
-    let fitting = usize::try_from(granted.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(max_clients);
+    let fitting = usize::try_from(granted.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(max_clients).max(1);
     if fitting < max_clients {
         tracing::warn!(
             "max_clients is {fitting} instead of {max_clients}: the system allows this process {granted} open \
              files (raise it with ulimit -n)"
         );
     }
-    fitting.clamp(1, max_clients)
+    fitting.min(max_clients)
 }
 
 async fn stop_signal() -> Result<(), ServeError> {

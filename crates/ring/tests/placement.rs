@@ -57,7 +57,8 @@ fn impossible_rings_are_refused() {
 /// The definition, word for word: of all ids not below the hash the least, else the least of all; then the
 /// next ones in id order.
 fn oracle(names: &[String], replicas: usize, key: Token) -> Vec<String> {
-    let mut ids: Vec<(Token, &String)> = names.iter().map(|name| (Token::of(name.as_bytes()), name)).collect();
+    let mut ids: Vec<(Token, &String)> =
+        names.iter().map(|name| (Token::of(name.as_bytes()), name)).collect();
     ids.sort();
     let first = ids.iter().position(|(id, _)| *id >= key).unwrap_or(0);
     ids.iter().cycle().skip(first).take(replicas).map(|(_, name)| (*name).clone()).collect()

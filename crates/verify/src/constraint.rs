@@ -41,10 +41,8 @@ pub(crate) struct Item {
     pub(crate) requires: Requires<State>,
     pub(crate) makes: Makes<State>,
     pub(crate) invoked: Ticks,
-    /// When it can last take effect; `None` if there is no such time.
+    /// When it had taken effect. `None` if it never need have: it may take effect at any later time, or not.
     pub(crate) until: Option<Ticks>,
-    /// It took effect for certain; else it may have.
-    pub(crate) required: bool,
 }
 
 impl Item {
@@ -55,14 +53,17 @@ impl Item {
             Outcome::Failed { .. } => return None,
             Outcome::Unknown => effective(event.operation)?,
         };
-        Some(Self {
-            event: index,
-            requires,
-            makes,
-            invoked: event.invoked,
-            until: event.returned(),
-            required: matches!(event.outcome, Outcome::Known { .. }),
-        })
+        Some(Self { event: index, requires, makes, invoked: event.invoked, until: event.returned() })
+    }
+
+    /// It took effect for certain.
+    pub(crate) fn is_required(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// The same operation, had its client not learned the outcome.
+    pub(crate) fn weakened(self) -> Self {
+        Self { until: None, ..self }
     }
 
     /// It only tells something about the state.
@@ -76,9 +77,10 @@ fn answered(operation: Operation, reply: Reply) -> (Requires<State>, Makes<State
     let never = (Requires::Never, Makes::Same);
     match (operation, reply) {
         (Operation::Read, Reply::Value(state)) => met(operation, reply, state),
-        (Operation::Set { want_old: true, .. } | Operation::Delete { want_old: true, .. }, Reply::Value(old)) => {
-            met(operation, reply, old)
-        }
+        (
+            Operation::Set { want_old: true, .. } | Operation::Delete { want_old: true, .. },
+            Reply::Value(old),
+        ) => met(operation, reply, old),
         (Operation::Set { value, condition, want_old: false }, Reply::Done) => {
             settled(condition_held(condition), Makes::Becomes(Some(value)))
         }

@@ -94,7 +94,12 @@ impl Front {
     /// The configurations, in a fixed order.
     pub(crate) fn into_configurations(self) -> impl Iterator<Item = Configuration> {
         self.groups.into_iter().flat_map(|((state, effects), group)| {
-            group.into_iter().map(move |Rest { observed, used }| Configuration { state, effects, observed, used })
+            group.into_iter().map(move |Rest { observed, used }| Configuration {
+                state,
+                effects,
+                observed,
+                used,
+            })
         })
     }
 

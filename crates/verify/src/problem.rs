@@ -27,7 +27,8 @@ impl States {
         if let Some(id) = self.ids.get(&state) {
             return *id;
         }
-        let id = StateId::try_from(self.states.len()).expect("fewer states than operations, which fit in memory");
+        let id =
+            StateId::try_from(self.states.len()).expect("fewer states than operations, which fit in memory");
         self.states.push(state);
         self.ids.insert(state, id);
         id
@@ -50,7 +51,7 @@ pub(crate) struct Task {
     pub(crate) required: bool,
     /// Equal for tasks that require and make the same: they can stand in for each other.
     pub(crate) shape: u32,
-    /// The place in the timeline where it ends, or [`NEVER`].
+    /// The place in the timeline where it ends; [`NEVER`] if it need not have taken effect.
     pub(crate) deadline: u32,
 }
 
@@ -88,6 +89,10 @@ impl Problem {
         let mut shapes = BTreeMap::new();
         let mut tasks = Vec::with_capacity(items.len());
         for item in items {
+            assert!(
+                item.is_required() || !item.is_observation(),
+                "what may have changed nothing says nothing"
+            );
             let requires = item.requires.map(|state| states.intern(names.write(state)));
             let makes = match item.makes {
                 Makes::Same => Makes::Same,
@@ -96,7 +101,7 @@ impl Problem {
             };
             let fresh = u32::try_from(shapes.len()).expect("at most one shape per operation");
             let shape = *shapes.entry((requires, makes)).or_insert(fresh);
-            tasks.push(Task { requires, makes, required: item.required, shape, deadline: NEVER });
+            tasks.push(Task { requires, makes, required: item.is_required(), shape, deadline: NEVER });
         }
         let timeline = order(items);
         for (place, moment) in (0..).zip(&timeline) {
@@ -133,7 +138,8 @@ struct Names {
 
 impl Names {
     fn of(items: &[Item]) -> Self {
-        let counts = |item: &Item| matches!(item.requires, Requires::Countable(_) | Requires::NotCountable(_));
+        let counts =
+            |item: &Item| matches!(item.requires, Requires::Countable(_) | Requires::NotCountable(_));
         Self {
             named: items.iter().flat_map(|item| item.requires.named()).collect(),
             numbers_matter: items.iter().any(counts),

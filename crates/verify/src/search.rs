@@ -21,7 +21,7 @@ use crate::bits::{Bits, OPEN_MAX};
 use crate::constraint::{Makes, Requires};
 use crate::front::{Configuration, Front};
 use crate::operation::sum;
-use crate::problem::{Moment, NEVER, Problem, StateId, States, Task, TaskId};
+use crate::problem::{Moment, Problem, StateId, States, Task, TaskId};
 use crate::value::Value;
 
 /// How a search ended.
@@ -124,13 +124,12 @@ impl<'a> Search<'a> {
                         return Ending::TooManyOpen;
                     }
                 }
-                Moment::Ends(id) if self.task(id).required => {
+                Moment::Ends(id) => {
                     let Some(front) = self.settle(id, steps) else { return Ending::OutOfSteps };
                     self.front = front;
                     self.end(id);
                     self.retire();
                 }
-                Moment::Ends(id) => self.withdraw(id),
             }
             if self.front.is_empty() {
                 return if self.narrowed { Ending::TooNarrow } else { Ending::Impossible };
@@ -189,7 +188,7 @@ impl<'a> Search<'a> {
         self.available.retain(|available| available.id != id);
     }
 
-    /// Takes an operation that may have taken effect out of the search: from here on it cannot.
+    /// Takes out of the search an operation that all configurations have used.
     fn withdraw(&mut self, id: TaskId) {
         self.available.retain(|available| available.id != id);
         if let Makes::Becomes(state) = self.task(id).makes {
@@ -218,7 +217,9 @@ impl<'a> Search<'a> {
         let mut queue = Vec::new();
         for mut configuration in std::mem::take(&mut self.front).into_configurations() {
             *steps = steps.checked_sub(1)?;
-            if configuration.release(slot) || (task.is_observation() && self.passes(&task, configuration.state)) {
+            if configuration.release(slot)
+                || (task.is_observation() && self.passes(&task, configuration.state))
+            {
                 self.keep(&mut settled, configuration);
             } else if self.keep(&mut seen, configuration.clone()) {
                 queue.push(configuration);
@@ -238,7 +239,6 @@ impl<'a> Search<'a> {
                     queue.push(reached);
                 }
             }
-            queue[next].used = Vec::new();
             next += 1;
         }
         Some(settled)
@@ -264,19 +264,12 @@ impl<'a> Search<'a> {
             if !self.passes(&group[0].task, from.state) {
                 continue;
             }
-            let mut possible_taken = false;
-            for available in group {
-                if available.task.required {
-                    if !from.effects.has(available.slot) {
-                        choices.push(*available);
-                        // All that follow end later.
-                        break;
-                    }
-                } else if !possible_taken && from.used.binary_search(&available.id).is_err() {
-                    choices.push(*available);
-                    possible_taken = true;
-                }
-            }
+            // Those that are certain to take effect come first, by deadline; those that are not have none.
+            let is_left = |available: &&Available| match available.task.required {
+                true => !from.effects.has(available.slot),
+                false => from.used.binary_search(&available.id).is_err(),
+            };
+            choices.extend(group.iter().find(is_left));
         }
         choices
     }

@@ -12,6 +12,14 @@ use tokio::time::Instant;
 
 use crate::clients::state::ClientState;
 
+/// Bytes of replies that all clients together may leave unread. Each client's requests rest long before, but
+/// those under way then may all bring large values.
+const HELD_REPLIES_BYTES_MAX: usize = 256 << 20;
+
+/// What is told instead of a reply beyond that.
+const REPLY_DROPPED: &str = "ERR the command was carried out, but its reply was dropped: clients leave too many \
+                             replies of this node unread";
+
 /// One client, as the rest of the server sees it.
 pub(crate) struct Client {
     pub(crate) state: RefCell<ClientState>,
@@ -22,6 +30,9 @@ pub(crate) struct Client {
     is_walking: Cell<bool>,
     wake: Notify,
     is_killed: Cell<bool>,
+    /// Bytes of replies that this client has not taken, and those that all clients have not taken.
+    held: Cell<usize>,
+    held_by_all: Rc<Cell<usize>>,
     /// Since when replies wait that the client does not take.
     unread_since: Cell<Option<Instant>>,
     /// Since when a request is half sent.
@@ -51,8 +62,14 @@ struct Slot {
     is_silent: bool,
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.release(self.held.get());
+    }
+}
+
 impl Client {
-    pub(crate) fn new(state: ClientState) -> Rc<Self> {
+    pub(crate) fn new(state: ClientState, held_by_all: Rc<Cell<usize>>) -> Rc<Self> {
         Rc::new(Self {
             state: RefCell::new(state),
             replies: RefCell::default(),
@@ -60,6 +77,8 @@ impl Client {
             is_walking: Cell::new(false),
             wake: Notify::new(),
             is_killed: Cell::new(false),
+            held: Cell::new(0),
+            held_by_all,
             unread_since: Cell::new(None),
             partial_since: Cell::new(None),
         })
@@ -103,8 +122,29 @@ impl Client {
         replies.first + replies.slots.len() as u64 - 1
     }
 
+    /// Holds a reply until the client takes it, or an error in its place if all clients together leave too much.
+    fn hold(&self, value: Value) -> Value {
+        let weight = value.weight();
+        let value = if self.held_by_all.get() + weight > HELD_REPLIES_BYTES_MAX {
+            Value::Error(REPLY_DROPPED.into())
+        } else {
+            value
+        };
+        let weight = value.weight();
+        self.held.set(self.held.get() + weight);
+        self.held_by_all.set(self.held_by_all.get() + weight);
+        value
+    }
+
+    fn release(&self, bytes: usize) {
+        let bytes = bytes.min(self.held.get());
+        self.held.set(self.held.get() - bytes);
+        self.held_by_all.set(self.held_by_all.get() - bytes);
+    }
+
     /// Fills a place among the replies.
     pub(crate) fn answer(&self, slot: u64, value: Value) {
+        let value = self.hold(value);
         let mut replies = self.replies.borrow_mut();
         let index = usize::try_from(slot - replies.first).expect("slots fit in memory");
         replies.slots[index].reply = Some(value);
@@ -121,6 +161,7 @@ impl Client {
 
     /// Adds a reply after all others.
     pub(crate) fn reply(&self, value: Value, is_silent: bool) {
+        let value = self.hold(value);
         let mut replies = self.replies.borrow_mut();
         if !replies.slots.is_empty() {
             replies.slots.push_back(Slot { reply: Some(value), is_silent });
@@ -188,6 +229,8 @@ impl Client {
             self.unread_since.set(None);
         }
         note(&self.unread_since, is_left);
+        // What is held is known roughly, so it is set right whenever nothing is left.
+        self.release(if is_left || !self.is_idle() { taken } else { self.held.get() });
     }
 
     /// Notes whether a request is half sent.

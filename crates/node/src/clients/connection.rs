@@ -38,6 +38,12 @@ const READ_BYTES_MIN: usize = 2 << 10;
 /// See [`READ_BYTES_MIN`].
 const READ_BYTES_MAX: usize = 64 << 10;
 
+/// Whether a command is the beginning of a line that HTTP clients send. Any page that a browser shows can send
+/// them to an address of its own machine, with commands of the page's choice in the body.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
 /// What a connection waits for before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
@@ -204,6 +210,11 @@ impl Connection {
     }
 
     fn take(&mut self, arguments: &[Bytes]) -> Option<Pause> {
+        if arguments.first().is_some_and(|name| is_http(name)) {
+            tracing::warn!("client {} speaks HTTP: cut off", self.client.state.borrow().id());
+            self.refuse(&"Protocol error: this is no HTTP server");
+            return None;
+        }
         let admitted = self.client.state.borrow_mut().admit(arguments, &self.server.context());
         let Admitted { plan, command, silent } = admitted;
         self.dispatch(Request { plan, command, is_silent: silent })
@@ -223,8 +234,10 @@ impl Connection {
             Plan::Server(command) => self.answer(command, ticket),
             Plan::Key(step) => ticket.run_step(step),
             Plan::Keys { steps, gather } => {
-                let engine = Rc::clone(&self.server.engine);
-                ticket.run(async move { execute::steps(&engine, steps, gather).await });
+                let server = Rc::clone(&self.server);
+                ticket.run(
+                    async move { execute::steps(&server.engine, &server.counters, steps, gather).await },
+                );
             }
             Plan::Ring(plan) => {
                 let server = Rc::clone(&self.server);

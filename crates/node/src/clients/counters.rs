@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use simpledynamo_chain::{Outcome, Reading};
+
 use crate::commands::{COMMANDS, CommandFigures, CommandId};
 
 /// Counters since the process started, or since `CONFIG RESETSTAT`.
@@ -54,6 +56,15 @@ impl Counters {
         figures.calls += 1;
         figures.micros += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         figures.failed += u64::from(has_failed);
+    }
+
+    /// A read of one key was answered, or not; writes do not count.
+    pub(crate) fn read(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Read(Reading::Absent) => self.misses.add(1),
+            Outcome::Read(_) => self.hits.add(1),
+            _ => {}
+        }
     }
 
     /// A command was refused before anything was done.

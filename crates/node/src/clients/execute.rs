@@ -9,20 +9,24 @@ use simpledynamo_chain::{Condition, Item, Operation, Outcome, Part, Query, Readi
 use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::resp::Value;
 
+use crate::clients::counters::Counters;
 use crate::clients::walk::{self, POSITIONS, Stretch, Wanted};
 use crate::clock;
 use crate::commands::{
     Gather, KeyStep, RingPlan, Selection, Tally, gather, keys_reply, query_reply, scan_reply, unavailable,
-    unknown,
+    unknown, unread,
 };
 use crate::core::engine::{Engine, Started};
 
-/// Keys of one command that are worked on at once: enough to fill a batch on each disk, few enough that one
+/// Writes of one command that are worked on at once: enough to fill a batch on each disk, few enough that one
 /// client's long list does not crowd out the others.
 const STEPS_AT_ONCE: usize = 256;
 
+/// Reads of one command that are worked on at once: each may bring the longest value.
+const READS_AT_ONCE: usize = 16;
+
 /// Bytes of values that one reply may gather.
-const REPLY_BYTES_MAX: usize = 128 << 20;
+const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// Keys that `KEYS` returns at most; beyond, `SCAN` is the command to use.
 const KEYS_MAX: usize = 100_000;
@@ -31,7 +35,12 @@ const KEYS_MAX: usize = 100_000;
 const WALK_PAGE: u32 = 512;
 
 /// Does several steps and makes one reply of them. Steps on the same key keep their order.
-pub(crate) async fn steps(engine: &Rc<Engine>, steps: Vec<KeyStep>, how: Gather) -> Value {
+pub(crate) async fn steps(
+    engine: &Rc<Engine>,
+    counters: &Counters,
+    steps: Vec<KeyStep>,
+    how: Gather,
+) -> Value {
     let mut outcomes = Vec::with_capacity(steps.len());
     let mut bytes = 0;
     let mut rest = &steps[..];
@@ -41,6 +50,7 @@ pub(crate) async fn steps(engine: &Rc<Engine>, steps: Vec<KeyStep>, how: Gather)
         let started: Vec<Started> = batch.iter().map(|step| start(engine, step)).collect();
         for (step, started) in batch.iter().zip(started) {
             let outcome = finish(engine, step, started).await;
+            counters.read(&outcome);
             if let Outcome::Read(Reading::Present { bytes: value, .. }) = &outcome {
                 bytes += value.len();
             }
@@ -56,8 +66,11 @@ pub(crate) async fn steps(engine: &Rc<Engine>, steps: Vec<KeyStep>, how: Gather)
     gather(how, &steps, outcomes, clock::unix_millis())
 }
 
-/// How many of the next steps can be under way together: as many as have different keys.
+/// How many of the next steps can be under way together: no two writes on one key.
 fn distinct(steps: &[KeyStep]) -> usize {
+    if matches!(steps.first(), Some(KeyStep::Read { .. })) {
+        return steps.len().min(READS_AT_ONCE);
+    }
     let mut keys = HashSet::new();
     steps.iter().take(STEPS_AT_ONCE).take_while(|step| keys.insert(step.key())).count()
 }
@@ -87,7 +100,9 @@ pub(crate) async fn ring(engine: &Rc<Engine>, plan: RingPlan) -> Value {
             scan(engine, cursor, Wanted { count, values: false, pattern }, any_type).await
         }
         RingPlan::Keys(pattern) => keys(engine, pattern).await,
-        RingPlan::Count => walk::count(engine).await.map(|counts| integer(counts.keys)).map_err(not_answered),
+        RingPlan::Count => {
+            walk::count(engine).await.map(|counts| integer(counts.keys)).map_err(|failed| unread(&failed))
+        }
         RingPlan::Random => random(engine).await,
         RingPlan::Flush => delete_all(engine, &Selection::Ring).await.map(|_| Value::Simple("OK".into())),
         RingPlan::Query { selection, cursor, count } => query(engine, selection, cursor, count).await,
@@ -96,15 +111,6 @@ pub(crate) async fn ring(engine: &Rc<Engine>, plan: RingPlan) -> Value {
         RingPlan::Info(_) | RingPlan::Describe => unreachable!("the server tells about itself"),
     };
     done.unwrap_or_else(|error| error)
-}
-
-/// The error reply for a question that was not answered.
-pub(crate) fn not_answered(outcome: Outcome) -> Value {
-    match outcome {
-        Outcome::Unavailable(refusal) => unavailable(refusal),
-        Outcome::Unknown => unknown(),
-        Outcome::Written { .. } | Outcome::Read(_) => unreachable!("an answer is no failure"),
-    }
 }
 
 fn integer(number: u64) -> Value {
@@ -127,7 +133,7 @@ async fn page(
     cursor: u64,
     wanted: &Wanted,
 ) -> Result<(Vec<Item>, Option<u64>), Value> {
-    walk::page(engine, &stretches(engine, selection), cursor, wanted).await.map_err(not_answered)
+    walk::page(engine, &stretches(engine, selection), cursor, wanted).await.map_err(|failed| unread(&failed))
 }
 
 async fn scan(engine: &Rc<Engine>, cursor: u64, wanted: Wanted, any_type: bool) -> Result<Value, Value> {
@@ -168,7 +174,7 @@ async fn random(engine: &Rc<Engine>) -> Result<Value, Value> {
 
 async fn query(engine: &Rc<Engine>, selection: Selection, cursor: u64, count: u32) -> Result<Value, Value> {
     if let Selection::Key(key) = selection {
-        let reading = walk::read(engine, key.clone(), Part::Value).await.map_err(not_answered)?;
+        let reading = walk::read(engine, key.clone(), Part::Value).await.map_err(|failed| unread(&failed))?;
         let pairs = match reading {
             Reading::Present { bytes, .. } => vec![(key, bytes)],
             _ => Vec::new(),
@@ -187,7 +193,8 @@ fn deletion() -> Operation {
 async fn delete_one(engine: &Rc<Engine>, key: Bytes) -> Result<Value, Value> {
     match engine.write_and_wait(key, deletion()).await {
         Outcome::Written { reply, .. } => Ok(integer(u64::from(reply == Reply::Done))),
-        failed => Err(not_answered(failed)),
+        Outcome::Unavailable(refusal) => Err(unavailable(refusal)),
+        _ => Err(unknown()),
     }
 }
 
@@ -196,7 +203,16 @@ async fn delete_all(engine: &Rc<Engine>, selection: &Selection) -> Result<u64, V
     let wanted = Wanted { count: WALK_PAGE, values: false, pattern: None };
     let (mut tally, mut deleted, mut cursor) = (Tally::default(), 0, 0);
     loop {
-        let (items, next) = page(engine, selection, cursor, &wanted).await?;
+        let (items, next) = match page(engine, selection, cursor, &wanted).await {
+            Ok(page) => page,
+            Err(error) if deleted == 0 => return Err(error),
+            Err(_) => {
+                let text = format!(
+                    "PARTIAL {deleted} keys are deleted; the rest of the ring did not answer in time"
+                );
+                return Err(Value::Error(text.into()));
+            }
+        };
         for batch in items.chunks(STEPS_AT_ONCE) {
             let started: Vec<Started> =
                 batch.iter().map(|item| engine.start_write(item.key.clone(), deletion())).collect();
@@ -206,6 +222,7 @@ async fn delete_all(engine: &Rc<Engine>, selection: &Selection) -> Result<u64, V
                 deleted += u64::from(matches!(outcome, Outcome::Written { reply: Reply::Done, .. }));
             }
         }
+        // Keys that were not there any more are done, too; so the tally, not the count, tells what is certain.
         if let Some(error) = tally.error("deleted") {
             return Err(error);
         }

@@ -140,18 +140,13 @@ impl Facts {
         let memory = Memory::now();
         let (cpu_user, cpu_system) = processor_time();
         let (serving, local_keys) = engine.look(|node| {
-            let topology = node.topology();
-            let all_formed = topology.partitions().all(|partition| topology.form(partition).is_some());
-            let all_open = node.replicas().values().all(|replica| replica.is_serving());
-            let keys = node.replicas().values().map(|replica| replica.counts().keys).sum();
-            (all_formed && all_open, keys)
+            (node.is_whole(), node.replicas().values().map(|replica| replica.counts().keys).sum())
         });
         Figures {
             node: self.node.clone(),
             cluster: self.cluster.clone(),
             run_id: self.run_id.clone(),
             port: config.port,
-            config_file: String::new(),
             now: clock::unix_millis(),
             uptime: self.began.elapsed().as_secs(),
             connected_clients: clients as u64,

@@ -56,6 +56,8 @@ pub(crate) struct Server {
     max_value: usize,
     /// How long a request may stay half sent.
     partial_timeout: Option<Duration>,
+    /// Bytes of replies that clients have not taken.
+    held_replies: Rc<Cell<usize>>,
     /// Bytes of half-read requests.
     input_held: Cell<usize>,
     is_stopping: Cell<bool>,
@@ -71,6 +73,7 @@ impl Server {
             last_id: Cell::new(0),
             max_value: config.cluster.max_value,
             partial_timeout: config.node.idle_timeout,
+            held_replies: Rc::default(),
             input_held: Cell::new(0),
             is_stopping: Cell::new(false),
         })
@@ -103,7 +106,7 @@ impl Server {
         let local = stream.local_addr()?;
         let state =
             ClientState::new(id, peer, local, stream.as_raw_fd(), needs_password, clock::unix_millis());
-        let client = Client::new(state);
+        let client = Client::new(state, Rc::clone(&self.held_replies));
         self.clients.borrow_mut().insert(id, Rc::clone(&client));
         Ok(client)
     }

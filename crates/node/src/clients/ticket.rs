@@ -142,11 +142,7 @@ impl Ticket {
 
     fn tell(&self, step: &KeyStep, outcome: Outcome) -> Value {
         let KeyStep::Read { key, shape, .. } = step else { unreachable!("writes are told elsewhere") };
-        match &outcome {
-            Outcome::Read(Reading::Absent) => self.server.counters.misses.add(1),
-            Outcome::Read(_) => self.server.counters.hits.add(1),
-            _ => {}
-        }
+        self.server.counters.read(&outcome);
         read_outcome_reply(*shape, key, outcome, clock::unix_millis())
     }
 }

@@ -108,8 +108,6 @@ pub struct Figures {
     pub run_id: String,
     /// The clients' port.
     pub port: u16,
-    /// Where the configuration was read from.
-    pub config_file: String,
     /// The clock.
     pub now: UnixMillis,
     /// Seconds since the process started.
@@ -152,7 +150,7 @@ pub struct Figures {
     pub read_from: &'static str,
     /// How many nodes keep each pair.
     pub replicas: usize,
-    /// Whether every partition's chain is formed, as far as this node knows.
+    /// Whether every chain is formed, and this node's own are open with all members in reach.
     pub serving: bool,
     /// Writes of this node's clients that are under way.
     pub writes_in_flight: u64,
@@ -247,7 +245,6 @@ impl Figures {
             field("server_time_usec", self.now.saturating_mul(1_000)),
             field("uptime_in_seconds", self.uptime),
             field("uptime_in_days", self.uptime / 86_400),
-            field("config_file", &self.config_file),
         ]
     }
 

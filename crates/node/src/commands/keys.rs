@@ -1,5 +1,7 @@
 //! Commands on keys whatever their value, and on their expiry times.
 
+use std::collections::HashSet;
+
 use simpledynamo_chain::number::parse_integer;
 use simpledynamo_chain::{Condition, Expiry, ExpiryCondition, Operation, Part};
 use simpledynamo_wire::resp::Value;
@@ -15,11 +17,17 @@ const ENCODING_BYTES: i64 = 45;
 
 /// `DEL key [key ...]` and `UNLINK`.
 pub(super) fn del(input: Input<'_>) -> Parsed {
-    per_key(input, |key| KeyStep::Write {
+    let delete = |key| KeyStep::Write {
         key,
         operation: Operation::Delete { condition: Condition::Always, want_old: false },
         shape: WriteShape::OneOrZero,
-    })
+    };
+    let plan = per_key(input, delete)?;
+    let Plan::Keys { mut steps, gather } = plan else { return Ok(plan) };
+    // The writes run side by side. A key that is named again is gone already and would count 0.
+    let mut named = HashSet::with_capacity(steps.len());
+    steps.retain(|step| named.insert(step.key().clone()));
+    Ok(Plan::Keys { steps, gather })
 }
 
 /// `EXISTS key [key ...]`, and `TOUCH`, since access times are not kept.

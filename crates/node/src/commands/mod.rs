@@ -46,7 +46,7 @@ pub use listing::{CURSOR_MAX, PAGE_COUNT_MAX};
 pub use plan::{Gather, KeyStep, Plan, ReadShape, RingPlan, Selection, ServerCommand, WriteShape};
 pub use shape::{
     Tally, gather, keys_reply, query_reply, read_outcome_reply, scan_reply, step_reply, unavailable, unknown,
-    write_outcome_reply,
+    unread, write_outcome_reply,
 };
 pub use spec::{Flag, Group, KeyPositions, Spec, Support};
 pub use support::render_markdown;

@@ -45,8 +45,7 @@ pub fn write_outcome_reply(shape: WriteShape, outcome: Outcome) -> Value {
 pub fn read_outcome_reply(shape: ReadShape, key: &Bytes, outcome: Outcome, now: UnixMillis) -> Value {
     match outcome {
         Outcome::Read(reading) => read_reply(shape, key, &reading, now),
-        Outcome::Unavailable(refusal) => error(format!("UNAVAILABLE {refusal}")),
-        Outcome::Unknown => error("UNAVAILABLE the read was not answered in time"),
+        Outcome::Unavailable(_) | Outcome::Unknown => unread(&outcome),
         Outcome::Written { reply, .. } => panic!("a read is never answered by {reply:?}"),
     }
 }
@@ -61,9 +60,22 @@ pub fn unavailable(refusal: Refusal) -> Value {
 #[must_use]
 pub fn unknown() -> Value {
     error(
-        "UNKNOWN the write may or may not have happened: its outcome did not arrive in time; read the key \
-         before repeating it",
+        "UNKNOWN the write may have happened, may still happen, or may never happen: its outcome did not arrive \
+         in time",
     )
+}
+
+/// The error for a question that was not answered. Nothing can have changed by it.
+///
+/// # Panics
+/// When it was answered.
+#[must_use]
+pub fn unread(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Unavailable(refusal) => error(format!("UNAVAILABLE {refusal}")),
+        Outcome::Unknown => error("UNAVAILABLE the read was not answered in time"),
+        answer => panic!("{answer:?} is an answer"),
+    }
 }
 
 fn error(text: impl Into<Cow<'static, str>>) -> Value {

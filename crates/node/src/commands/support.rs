@@ -91,6 +91,6 @@ Besides the errors of Redis there are these. What a client may conclude from eac
 | Error begins with | Meaning |
 |---|---|
 | `UNAVAILABLE` | It certainly did not happen; it may be tried again. |
-| `UNKNOWN` | It may or may not have happened: read the key before trying again. |
+| `UNKNOWN` | It may have happened, may still happen, or may never happen: its outcome did not arrive in time. |
 | `PARTIAL` | Of a command on several keys a part happened; the text counts the keys. |
 ";

@@ -5,7 +5,7 @@
 //! batch to the disk, whatever all of them brought about.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub(crate) struct Engine {
     in_flight_bytes: Cell<usize>,
     room: Notify,
     ignored: RefCell<BTreeMap<Ignored, u64>>,
+    /// What has been said about members that lost something.
+    damage_told: RefCell<BTreeSet<(PartitionId, NodeId)>>,
 }
 
 impl Engine {
@@ -78,6 +80,7 @@ impl Engine {
             in_flight_bytes: Cell::new(0),
             room: Notify::new(),
             ignored: RefCell::default(),
+            damage_told: RefCell::default(),
         });
         engine.due.notify_one();
         engine
@@ -269,6 +272,9 @@ impl Engine {
             tracing::info!("serving partition {} in epoch {epoch}", names[partition.index()]);
         }
         for (partition, member, end, watermark) in damaged {
+            if !self.damage_told.borrow_mut().insert((*partition, *member)) {
+                continue;
+            }
             tracing::error!(
                 "partition {} stays closed: the log of node {} ends at {end}, but all up to {watermark} was \
                  acknowledged; give that node back the data folder it had",

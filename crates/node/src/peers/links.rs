@@ -4,17 +4,20 @@
 //! speaks once both have introduced themselves. A link that breaks loses what was on its way; the core sends
 //! it again when the link is made anew.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use simpledynamo_chain::Event;
+use simpledynamo_storage::disk::{self, Acquaintances, Stranger};
 use simpledynamo_topology::{Member, NodeId, Session};
 use simpledynamo_wire::OutBuffer;
-use simpledynamo_wire::peer::{FrameDecoder, Hello, PROTOCOL_VERSION, PeerFrame, Welcome, encode};
+use simpledynamo_wire::peer::{FrameDecoder, Hello, Life, PROTOCOL_VERSION, PeerFrame, Welcome, encode};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::core::engine::Engine;
 use crate::peers::outlets::{Outlet, Outlets};
-use crate::socket;
+use crate::{fatal, socket};
 
 /// How long the two ends may take to introduce themselves.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,6 +38,9 @@ const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often a node that cannot be reached, for whatever reason, is mentioned in the log.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Different complaints about strangers that are remembered, and so logged, within that time.
+const COMPLAINTS_MAX: usize = 100;
 
 /// Bytes that may wait for one node. A node that takes less than it is sent is cut off at this point, and
 /// served from the log when it is linked again.
@@ -55,6 +61,10 @@ pub(crate) struct Identity {
     pub(crate) cluster: String,
     pub(crate) table: [u8; 20],
     pub(crate) me: Member,
+    /// The life of this node that the session is.
+    pub(crate) life: Life,
+    /// Whom this node has met.
+    pub(crate) acquaintances: RefCell<Acquaintances>,
     /// Names, in ring order.
     pub(crate) names: Vec<String>,
     /// Peer addresses, in ring order.
@@ -68,7 +78,19 @@ impl Identity {
             cluster: self.cluster.clone(),
             table: self.table,
             from: self.me,
+            life: self.life,
             to,
+        }
+    }
+
+    /// Meets a node in a life of its own; why not, if an earlier life or another store of it is known.
+    fn meet(&self, member: Member, life: Life) -> Result<(), String> {
+        let life = disk::Life { store: life.store, session: member.session, nonce: life.nonce };
+        let name = &self.names[member.node.index()];
+        match self.acquaintances.borrow_mut().meet(name, life) {
+            Ok(()) => Ok(()),
+            Err(Stranger::Store(error)) => fatal::stop(&error),
+            Err(stranger) => Err(format!("node {name}: {stranger}")),
         }
     }
 
@@ -149,7 +171,10 @@ async fn introduce(
     let mut decoder = FrameDecoder::new(PEER_FRAME_MAX);
     let answer = read_frame(&mut reading, &mut decoder, &mut BytesMut::new()).await?;
     match answer {
-        PeerFrame::Welcome(Welcome { session }) => Ok((stream, session)),
+        PeerFrame::Welcome(Welcome { session, life }) => {
+            identity.meet(Member { node, session }, life).map_err(io::Error::other)?;
+            Ok((stream, session))
+        }
         PeerFrame::Refused(reason) => Err(io::Error::other(format!("it refused this node: {reason}"))),
         _ => Err(io::Error::other("what answers there is no node of this cluster")),
     }
@@ -220,6 +245,7 @@ fn invalid(error: impl std::error::Error) -> io::Error {
 /// Accepts links from other nodes, for as long as this node runs.
 pub(crate) async fn accept(engine: Rc<Engine>, identity: Rc<Identity>, listener: TcpListener) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let complaints = Rc::new(RefCell::new(Complaints::default()));
     loop {
         let (stream, from) = socket::accept(&listener).await;
         let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
@@ -227,11 +253,30 @@ pub(crate) async fn accept(engine: Rc<Engine>, identity: Rc<Identity>, listener:
             continue;
         };
         let (engine, identity) = (Rc::clone(&engine), Rc::clone(&identity));
+        let complaints = Rc::clone(&complaints);
         spawn_local(async move {
             if let Err(error) = listen(&engine, &identity, stream, permit).await {
-                tracing::warn!("a link from {from} ended: {error}");
+                let reason = error.to_string();
+                if complaints.borrow_mut().is_news(from.ip(), &reason) {
+                    tracing::warn!("a link from {from} ended: {reason}");
+                }
             }
         });
+    }
+}
+
+/// What has been complained of lately, so that a node that tries again and again does not fill the log.
+#[derive(Default)]
+struct Complaints(BTreeMap<(IpAddr, String), Instant>);
+
+impl Complaints {
+    /// Whether this was not said within the last [`COMPLAINT_INTERVAL`].
+    fn is_news(&mut self, from: IpAddr, reason: &str) -> bool {
+        self.0.retain(|_, said| said.elapsed() < COMPLAINT_INTERVAL);
+        if self.0.len() >= COMPLAINTS_MAX {
+            return false;
+        }
+        self.0.insert((from, reason.to_owned()), Instant::now()).is_none()
     }
 }
 
@@ -247,8 +292,12 @@ async fn listen(
     let mut buffer = BytesMut::new();
     let mut decoder = FrameDecoder::new(PEER_FRAME_MAX);
     let first = timeout(HANDSHAKE_TIMEOUT, read_frame(&mut reading, &mut decoder, &mut buffer)).await;
-    let introduced = match first.map_err(|_| io::Error::other("it did not introduce itself"))?? {
-        PeerFrame::Hello(hello) => identity.refusal(&hello).map_or(Ok(hello), Err),
+    let silent = || io::Error::other(format!("it did not introduce itself ({} bytes came)", buffer.len()));
+    let introduced = match first.map_err(|_| silent())?? {
+        PeerFrame::Hello(hello) => match identity.refusal(&hello) {
+            Some(reason) => Err(reason),
+            None => identity.meet(hello.from, hello.life).map(|()| hello),
+        },
         PeerFrame::OtherVersion { version, cluster } => Err(format!(
             "it speaks version {version} of the protocol (cluster {cluster:?}), this node {PROTOCOL_VERSION}"
         )),
@@ -263,7 +312,7 @@ async fn listen(
             return Err(io::Error::other(reason));
         }
     };
-    encode(&PeerFrame::Welcome(Welcome { session: identity.me.session }), &mut out);
+    encode(&PeerFrame::Welcome(Welcome { session: identity.me.session, life: identity.life }), &mut out);
     write_all(&writing, &mut out).await?;
     drop(handshake);
     engine.take(Event::Heard(hello.from));

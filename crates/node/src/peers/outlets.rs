@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use simpledynamo_chain::Envelope;
+use simpledynamo_chain::{Envelope, Message, Refusal};
 use simpledynamo_topology::{Form, NodeId};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::peer::{PeerFrame, encode};
 use tokio::sync::Notify;
+
+/// Bytes that may wait for a node before answers to its reads are refused: a few of the longest values.
+const READS_WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// What waits to be sent, by receiver.
 pub(crate) struct Outlets(Vec<Rc<Outlet>>);
@@ -31,10 +34,17 @@ impl Outlets {
     }
 
     /// Sends a message, or drops it if there is no link: the core sends it again once there is.
-    pub(crate) fn send(&self, envelope: Envelope) {
-        if let Some(outlet) = self.0.get(envelope.to.node.index()) {
-            outlet.put(&PeerFrame::Message(envelope));
+    ///
+    /// Where much waits already, an answer to a read is replaced by a refusal: the node that asked tries again,
+    /// and what others wait for is not held up behind many large values.
+    pub(crate) fn send(&self, mut envelope: Envelope) {
+        let Some(outlet) = self.0.get(envelope.to.node.index()) else { return };
+        if let Message::ReadDone { id, .. } = envelope.message
+            && outlet.waiting_bytes() > READS_WAITING_BYTES_MAX
+        {
+            envelope.message = Message::ReadRefused { id, refusal: Refusal::Overloaded };
         }
+        outlet.put(&PeerFrame::Message(envelope));
     }
 
     /// Tells a node a form, under the same condition.

@@ -3,6 +3,7 @@
 //! ```text
 //! lock            held by the process that has the store open
 //! identity        whose store this is
+//! acquaintances   which life of each other node this node has met last
 //! log/*.log       the log, in segments that are numbered from 1
 //! data/           the records, kept by the engine
 //! ```
@@ -13,6 +14,7 @@
 //! Opening reads the whole log, compares it with the data, makes what it found durable, and begins a new
 //! segment: after a crash it is unknown what the system still has to write of the old one.
 
+mod acquaintances;
 mod data;
 mod engine;
 mod folder;
@@ -25,6 +27,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use acquaintances::{Acquaintances, Life, Stranger};
 pub use data::DiskData;
 pub use log::DiskLog;
 

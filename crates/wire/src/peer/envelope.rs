@@ -237,6 +237,7 @@ fn put_refusal(refusal: Refusal, out: &mut OutBuffer) {
         Refusal::NotServing => 0,
         Refusal::ChainBroken => 1,
         Refusal::Overloaded => 2,
+        Refusal::Unreachable => 3,
     });
 }
 
@@ -245,6 +246,7 @@ fn get_refusal(input: &mut Bytes) -> Result<Refusal, DecodeError> {
         0 => Refusal::NotServing,
         1 => Refusal::ChainBroken,
         2 => Refusal::Overloaded,
+        3 => Refusal::Unreachable,
         tag => return Err(DecodeError::Kind { what: "a refusal", tag }),
     })
 }

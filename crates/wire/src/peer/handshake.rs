@@ -14,6 +14,16 @@ const MAGIC: [u8; 4] = *b"SDp\x01";
 /// Reasons for a refusal are cut to this length, in bytes.
 pub const REFUSAL_REASON_MAX: usize = 1024;
 
+/// One life of a node's process, told from every other: a node whose data folder was replaced, or put back from
+/// an old copy, would otherwise use numbers again that are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The store that the node runs on.
+    pub store: [u8; 16],
+    /// Drawn when the process started.
+    pub nonce: u64,
+}
+
 /// The first frame of a connection: who I am, and who I think you are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -25,6 +35,8 @@ pub struct Hello {
     pub table: [u8; 20],
     /// The sender, in its present session.
     pub from: Member,
+    /// The life of the sender that the session is.
+    pub life: Life,
     /// The node that the sender means to talk to.
     pub to: NodeId,
 }
@@ -34,6 +46,8 @@ pub struct Hello {
 pub struct Welcome {
     /// The present session of the node that answers.
     pub session: Session,
+    /// The life of it that the session is.
+    pub life: Life,
 }
 
 /// The part of a Hello that every version has in common.
@@ -48,10 +62,11 @@ pub(super) fn put_other_version(version: u16, cluster: &str, out: &mut OutBuffer
 }
 
 pub(super) fn put_hello(hello: &Hello, out: &mut OutBuffer) {
-    let Hello { version, cluster, table, from, to } = hello;
+    let Hello { version, cluster, table, from, life, to } = hello;
     put_greeting(*version, cluster, out);
     out.put_slice(table);
     put_member(*from, out);
+    put_life(*life, out);
     put_u64(to.0.into(), out);
 }
 
@@ -71,6 +86,7 @@ pub(super) fn get_hello(input: &mut Bytes) -> Result<PeerFrame, DecodeError> {
         cluster,
         table: get_array(input)?,
         from: get_member(input)?,
+        life: get_life(input)?,
         to: NodeId(get_u16(input, "a node's number")?),
     }))
 }
@@ -92,10 +108,20 @@ pub(super) fn get_refused(input: &mut Bytes) -> Result<String, DecodeError> {
 
 pub(super) fn put_welcome(welcome: Welcome, out: &mut OutBuffer) {
     put_u64(welcome.session.0, out);
+    put_life(welcome.life, out);
 }
 
 pub(super) fn get_welcome(input: &mut Bytes) -> Result<Welcome, DecodeError> {
-    Ok(Welcome { session: Session(get_u64(input)?) })
+    Ok(Welcome { session: Session(get_u64(input)?), life: get_life(input)? })
+}
+
+fn put_life(life: Life, out: &mut OutBuffer) {
+    out.put_slice(&life.store);
+    out.put_u64(life.nonce);
+}
+
+fn get_life(input: &mut Bytes) -> Result<Life, DecodeError> {
+    Ok(Life { store: get_array(input)?, nonce: u64::from_le_bytes(get_array(input)?) })
 }
 
 fn put_text(text: &str, out: &mut OutBuffer) {

@@ -46,6 +46,18 @@ pub enum Value {
 pub(super) const VERBATIM_FORMAT: &[u8; 4] = b"txt:";
 
 impl Value {
+    /// Bytes that the value holds, roughly: for bounds on memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let inner = match self {
+            Self::Bulk(bytes) | Self::Verbatim(bytes) => bytes.len(),
+            Self::Array(items) | Self::Set(items) | Self::Push(items) => items.iter().map(Self::weight).sum(),
+            Self::Map(pairs) => pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
+            _ => 0,
+        };
+        size_of::<Self>() + inner
+    }
+
     /// The status `OK`.
     pub const OK: Self = Self::Simple(Cow::Borrowed("OK"));
 

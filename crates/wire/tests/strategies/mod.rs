@@ -17,7 +17,7 @@ use simpledynamo_chain::{
 };
 use simpledynamo_topology::{Epoch, Form, Member, NodeId, PartitionId, Session};
 use simpledynamo_wire::OutBuffer;
-use simpledynamo_wire::peer::{Hello, PROTOCOL_VERSION, PeerFrame, Welcome};
+use simpledynamo_wire::peer::{Hello, Life, PROTOCOL_VERSION, PeerFrame, Welcome};
 
 /// All that a rope holds, in one piece.
 pub(crate) fn contents(mut out: OutBuffer) -> Bytes {
@@ -243,7 +243,12 @@ pub(crate) fn reading() -> impl Strategy<Value = Reading> {
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
-    prop_oneof![Just(Refusal::NotServing), Just(Refusal::ChainBroken), Just(Refusal::Overloaded)]
+    prop_oneof![
+        Just(Refusal::NotServing),
+        Just(Refusal::ChainBroken),
+        Just(Refusal::Unreachable),
+        Just(Refusal::Overloaded)
+    ]
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {
@@ -295,16 +300,19 @@ pub(crate) fn form() -> impl Strategy<Value = Form> {
 
 pub(crate) fn handshake_frame() -> impl Strategy<Value = PeerFrame> {
     let cluster = || "[a-z0-9-]{0,40}";
-    let hello = (cluster(), any::<[u8; 20]>(), member(), node()).prop_map(|(cluster, table, from, to)| {
-        PeerFrame::Hello(Hello { version: PROTOCOL_VERSION, cluster, table, from, to })
-    });
+    let life = || (any::<[u8; 16]>(), any::<u64>()).prop_map(|(store, nonce)| Life { store, nonce });
+    let hello = (cluster(), any::<[u8; 20]>(), member(), life(), node()).prop_map(
+        |(cluster, table, from, life, to)| {
+            PeerFrame::Hello(Hello { version: PROTOCOL_VERSION, cluster, table, from, life, to })
+        },
+    );
     let other = (any::<u16>(), cluster())
         .prop_filter("it is another one", |(version, _)| *version != PROTOCOL_VERSION)
         .prop_map(|(version, cluster)| PeerFrame::OtherVersion { version, cluster });
     prop_oneof![
         hello,
         other,
-        session().prop_map(|session| PeerFrame::Welcome(Welcome { session })),
+        (session(), life()).prop_map(|(session, life)| PeerFrame::Welcome(Welcome { session, life })),
         ".{0,40}".prop_map(PeerFrame::Refused),
     ]
 }

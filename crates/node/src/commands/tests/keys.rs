@@ -14,7 +14,8 @@ fn one_key_is_one_step_and_several_add_up() {
     let exists = |key| KeyStep::Read { key: bytes(key), part: Part::Meta, shape: ReadShape::Exists };
     for name in ["del", "unlink"] {
         assert_eq!(plan_of(&format!("{name} a")), Plan::Key(delete("a")));
-        let steps = vec![delete("a"), delete("b"), delete("a")];
+        // The writes run side by side, and the second one of a key would find nothing.
+        let steps = vec![delete("a"), delete("b")];
         assert_eq!(plan_of(&format!("{name} a b a")), Plan::Keys { steps, gather: Gather::Sum });
     }
     for name in ["exists", "touch"] {

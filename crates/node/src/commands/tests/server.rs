@@ -133,7 +133,6 @@ fn figures() -> Figures {
         cluster: "classic".into(),
         run_id: "0".repeat(40),
         port: 11_108,
-        config_file: "/data/node.toml".into(),
         now: NOW,
         uptime: 90_000,
         connected_clients: 3,

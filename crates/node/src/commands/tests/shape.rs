@@ -145,8 +145,8 @@ fn failures_say_what_may_be_concluded() {
         (
             "set k v",
             Outcome::Unknown,
-            "UNKNOWN the write may or may not have happened: its outcome did not arrive in time; read the key \
-             before repeating it",
+            "UNKNOWN the write may have happened, may still happen, or may never happen: its outcome did not arrive \
+             in time",
         ),
         ("get k", Outcome::Unknown, "UNAVAILABLE the read was not answered in time"),
     ] {
