@@ -54,9 +54,9 @@ doctest: ## Tests in the documentation of the crates
 e2e: build ## End-to-end tests of the binary; ARGS="-k durability" chooses some
 	SIMPLEDYNAMO_BIN=$(TARGET)/debug/simpledynamo tests/run $(ARGS)
 
-bench: ## Measures a ring of its own in a release build; ARGS="--reads 0" as for simpledynamo bench
+bench: ## Measures a throw-away ring in a release build, beside redis-server if that is installed; ARGS="--runs 1"
 	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli
-	tests/bench $(TARGET)/release/simpledynamo $(ARGS)
+	benches/marks.py --binary $(TARGET)/release/simpledynamo $(ARGS)
 
 fuzz: ## Fuzzes each target of fuzz/ for a minute; needs cargo-fuzz and a nightly compiler
 	@command -v cargo-fuzz > /dev/null || { echo "cargo-fuzz is not installed: cargo install cargo-fuzz"; exit 1; }

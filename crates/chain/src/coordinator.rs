@@ -40,7 +40,7 @@ pub enum Outcome {
     Read(Reading),
     /// It certainly did not happen.
     Unavailable(Refusal),
-    /// A write of which cannot be known whether it happened.
+    /// A write of which cannot be known whether it happened, or a question that nobody answered in time.
     Unknown,
 }
 
@@ -99,7 +99,8 @@ struct Read {
     asked: Option<NodeId>,
     /// How many were asked before.
     attempts: usize,
-    refusal: Refusal,
+    /// The last reason that somebody gave; none if nobody has said anything.
+    refusal: Option<Refusal>,
 }
 
 /// What a coordinator sees of the ring.
@@ -173,7 +174,7 @@ impl Coordinator {
         self.last += 1;
         let request = self.last;
         let deadline = view.now + self.timing.operation;
-        let refusal = Refusal::NotServing;
+        let refusal = None;
         self.reads
             .insert(request, Read { partition, query, deadline, due: 0, asked: None, attempts: 0, refusal });
         self.send_read(view, request, effects);
@@ -216,11 +217,14 @@ impl Coordinator {
         let read = self.reads.get_mut(&request).expect("the caller has it");
         read.due = view.now + RETRY_PAUSE;
         read.asked = None;
-        let Some(form) = view.topology.form(read.partition) else { return };
+        let Some(form) = view.topology.form(read.partition) else {
+            read.refusal = Some(Refusal::NotServing);
+            return;
+        };
         let chosen = self.choose(view, form, request);
         let read = self.reads.get_mut(&request).expect("it was there just now");
         let Some(member) = chosen else {
-            read.refusal = Refusal::Unreachable;
+            read.refusal = Some(Refusal::Unreachable);
             return;
         };
         read.due = view.now + self.timing.read;
@@ -272,7 +276,7 @@ impl Coordinator {
             }
             Message::ReadRefused { id, refusal } => match self.reads.get_mut(&id) {
                 Some(read) if read.asked == Some(envelope.from.node) => {
-                    read.refusal = refusal;
+                    read.refusal = Some(refusal);
                     let members = view.topology.form(read.partition).map_or(1, |form| form.members.len());
                     // Once all have refused, the next round can wait a little.
                     if read.attempts.is_multiple_of(members) {
@@ -365,7 +369,7 @@ impl Coordinator {
         for request in reads.map(|(&request, _)| request).collect::<Vec<_>>() {
             let read = &self.reads[&request];
             if view.now >= read.deadline {
-                let outcome = Outcome::Unavailable(read.refusal);
+                let outcome = read.refusal.map_or(Outcome::Unknown, Outcome::Unavailable);
                 self.reads.remove(&request);
                 effects.complete.push(Completion { request, outcome });
                 continue;

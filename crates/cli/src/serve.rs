@@ -54,7 +54,8 @@ fn start_log(level: LogLevel) {
         Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("simpledynamo", level);
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let lines =
+        tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr).with_ansi(colours);
     tracing_subscriber::registry().with(targets).with(lines).init();
 }
 

@@ -16,7 +16,7 @@ use simpledynamo_storage::{Identity, Log, StoreError};
 use simpledynamo_topology::{Member, NodeId, Topology};
 use simpledynamo_wire::peer::Life;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
@@ -90,6 +90,8 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
 }
 
 async fn run(config: &Config) -> Result<(), ServeError> {
+    // From here on a signal stops the node in order, however far its start has come.
+    let mut stop_signals = StopSignals::install()?;
     let max_clients = raise_descriptors(config.node.max_clients);
     let this = config.this_node();
     // Addresses first: a port in use is the commonest mistake, and must not cost a session.
@@ -135,7 +137,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     spawn_local(Rc::clone(&server).watch());
     let accepting = spawn_local(Rc::clone(&server).accept(clients));
 
-    stop_signal().await?;
+    stop_signals.received().await;
     accepting.abort();
     stop(&engine, &server).await;
     Ok(())
@@ -209,15 +211,25 @@ fn raise_descriptors(max_clients: usize) -> usize {
     fitting.min(max_clients)
 }
 
-async fn stop_signal() -> Result<(), ServeError> {
-    let failed = |source| ServeError::System { what: "wait for signals", source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> Result<Self, ServeError> {
+        let listen =
+            |kind| signal(kind).map_err(|source| ServeError::System { what: "wait for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Answers what has been taken, within a bound, then closes the store.

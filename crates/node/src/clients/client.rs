@@ -20,6 +20,16 @@ const HELD_REPLIES_BYTES_MAX: usize = 256 << 20;
 const REPLY_DROPPED: &str = "ERR the command was carried out, but its reply was dropped: clients leave too many \
                              replies of this node unread";
 
+/// Requests of one connection that may be unanswered: far more than a client gains by pipelining, few enough
+/// that their bookkeeping stays small.
+const WINDOW_MAX: usize = 1_024;
+
+/// As many as that before the first replies have shown how large they are.
+const WINDOW_AT_FIRST: usize = 32;
+
+/// Bytes of replies that one connection's unanswered requests should bring.
+const WINDOW_BYTES: usize = 16 << 20;
+
 /// One client, as the rest of the server sees it.
 pub(crate) struct Client {
     pub(crate) state: RefCell<ClientState>,
@@ -30,6 +40,8 @@ pub(crate) struct Client {
     is_walking: Cell<bool>,
     wake: Notify,
     is_killed: Cell<bool>,
+    /// How many requests may be unanswered at once.
+    window: Cell<usize>,
     /// Bytes of replies that this client has not taken, and those that all clients have not taken.
     held: Cell<usize>,
     held_by_all: Rc<Cell<usize>>,
@@ -77,6 +89,7 @@ impl Client {
             is_walking: Cell::new(false),
             wake: Notify::new(),
             is_killed: Cell::new(false),
+            window: Cell::new(WINDOW_AT_FIRST),
             held: Cell::new(0),
             held_by_all,
             unread_since: Cell::new(None),
@@ -136,6 +149,20 @@ impl Client {
         value
     }
 
+    /// Whether as many requests are unanswered as may be.
+    pub(crate) fn has_many_unanswered(&self) -> bool {
+        self.unanswered() >= self.window.get()
+    }
+
+    /// Learns from a reply how many requests may be unanswered: many if replies are small, few if each is large.
+    fn adjust_window(&self, reply_bytes: usize) {
+        self.window.set(if reply_bytes > WINDOW_BYTES / WINDOW_MAX {
+            (WINDOW_BYTES / reply_bytes).max(1)
+        } else {
+            (self.window.get() + 1).min(WINDOW_MAX)
+        });
+    }
+
     fn release(&self, bytes: usize) {
         let bytes = bytes.min(self.held.get());
         self.held.set(self.held.get() - bytes);
@@ -144,6 +171,7 @@ impl Client {
 
     /// Fills a place among the replies.
     pub(crate) fn answer(&self, slot: u64, value: Value) {
+        self.adjust_window(value.weight());
         let value = self.hold(value);
         let mut replies = self.replies.borrow_mut();
         let index = usize::try_from(slot - replies.first).expect("slots fit in memory");
@@ -202,7 +230,7 @@ impl Client {
     }
 
     /// How many requests have a place among the replies.
-    pub(crate) fn unanswered(&self) -> usize {
+    fn unanswered(&self) -> usize {
         self.replies.borrow().slots.len()
     }
 

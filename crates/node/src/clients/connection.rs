@@ -5,8 +5,9 @@
 //! sees its own commands take effect in the order in which it sent them. Commands that speak of many keys wait
 //! for everything before them, and everything after waits for them.
 //!
-//! What a client can make this node hold is bounded: by the limits of the decoder, by
-//! [`REQUESTS_MAX`], and by [`OUTPUT_PAUSE_BYTES`], at which its requests rest until it has read its replies.
+//! What a client can make this node hold is bounded: by the limits of the decoder, by a window of unanswered
+//! requests that is small where replies are large, and by [`OUTPUT_PAUSE_BYTES`], at which its requests rest
+//! until it has read its replies.
 
 use std::fmt;
 use std::io;
@@ -25,10 +26,6 @@ use crate::clients::state::{Admitted, ServerAnswer};
 use crate::clients::ticket::Ticket;
 use crate::commands::{CommandId, KeyStep, Plan, ServerCommand};
 use crate::socket;
-
-/// Requests of one connection that may be unanswered: far more than a client gains by pipelining, few enough
-/// that their bookkeeping stays small.
-const REQUESTS_MAX: usize = 1_024;
 
 /// Bytes of unread replies at which a client's further requests rest.
 const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
@@ -285,8 +282,7 @@ impl Connection {
             // These touch many keys, or change how all later requests are treated.
             Plan::Keys { .. } | Plan::Ring(_) | Plan::Server(_) => !client.is_idle(),
         };
-        let has_many = client.unanswered() >= REQUESTS_MAX;
-        if waits || has_many || client.is_walking() {
+        if waits || client.has_many_unanswered() || client.is_walking() {
             return Some(Pause::Earlier);
         }
         let changes = matches!(plan, Plan::Key(KeyStep::Write { .. }) | Plan::Keys { .. });
