@@ -60,6 +60,12 @@ def test_an_old_copy_of_a_data_folder_does_not_pass_for_the_last_one(own_ring):
     for node in own_ring:
         node.start()
     assert_turned_away(own_ring, "its data folder is an old copy")
+    # Each start takes a higher number for its session; that does not make the copy any newer.
+    for _ in range(3):
+        own_ring[LOSER].kill()
+        own_ring[LOSER].log_path.unlink()
+        own_ring[LOSER].start()
+        eventually(lambda: "its data folder is an old copy" in own_ring[LOSER].log(), what="another refusal")
     own_ring[LOSER].kill()
     shutil.rmtree(data_of(own_ring[LOSER]))
     shutil.move(own_ring[LOSER].folder / "last", data_of(own_ring[LOSER]))

@@ -20,7 +20,7 @@ def text(value):
 
 def hello(version=1, cluster="test", table=bytes(20), node=1, session=1, to=0):
     """The first frame of a connection between nodes: length, kind 1, and who is who."""
-    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, session]) + bytes(24) + bytes([to])
+    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, session]) + bytes(17) + bytes([to])
     return struct.pack("<I", len(body)) + body
 
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simpledynamo_chain::{Effects, Limits, Millis, Node, Persist, ReadFrom, Setup, Timing, next_session};
 use simpledynamo_ring::{Ring, RingError};
-use simpledynamo_storage::disk::{Acquaintances, DiskOptions, open};
+use simpledynamo_storage::disk::{Acquaintances, DiskOptions, begin_life, open};
 use simpledynamo_storage::{Identity, Log, StoreError};
 use simpledynamo_topology::{Member, NodeId, Topology};
 use simpledynamo_wire::peer::Life;
@@ -125,7 +125,8 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let engine = Engine::new(node, effects, DataView(store.data), disk, Rc::clone(&outlets));
     tracing::info!("node {} begins session {}: clients at {}", config.node.name, me.session, this.client);
 
-    let life = Life { store: store.uuid, nonce: RandomState::new().hash_one(me.session.0) };
+    let life =
+        begin_life(&config.node.data, store.uuid, me.session, RandomState::new().hash_one(me.session.0))?;
     let acquaintances = Acquaintances::open(&config.node.data)?;
     let link_identity = Rc::new(link_identity(config, &ring, me, life, acquaintances));
     spawn_local(Rc::clone(&engine).pump());

@@ -23,6 +23,10 @@ impl Bits {
         self.0[slot / 64] &= !(1 << (slot % 64));
     }
 
+    pub(crate) fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
     /// Whether all of `other` is in this set.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.0.iter().zip(other.0).all(|(mine, theirs)| theirs & !mine == 0)
@@ -43,7 +47,7 @@ mod tests {
     fn slots_are_told_apart_across_words() {
         let mut bits = Bits::default();
         for slot in 0..OPEN_MAX {
-            assert_eq!(bits.first_free(), Some(slot));
+            assert_eq!((bits.first_free(), bits.len()), (Some(slot), slot as u32));
             assert!(!bits.has(slot));
             bits.insert(slot);
             assert!(bits.has(slot));

@@ -9,7 +9,7 @@ use crate::bits::OPEN_MAX;
 use crate::constraint::{Item, Makes, Requires};
 use crate::history::{History, KeyHistory};
 use crate::problem::Problem;
-use crate::search::{Ending, search};
+use crate::search::{Ending, Width, search};
 use crate::value::{State, Value};
 use crate::window::{Window, narrow};
 use crate::zones;
@@ -127,9 +127,9 @@ pub fn check_key(history: &KeyHistory, limits: Limits) -> Verdict {
     }
 }
 
-/// The widths to try, narrowest first: most histories that are linearizable show it at once, and only those that
-/// are not must be searched to the end.
-const WIDTHS: [usize; 2] = [64, 2_048];
+/// The widths to try first, narrowest first: most histories that are linearizable show it at once, and only those
+/// that are not must be searched to the end.
+const WIDTHS: [Width; 2] = [Width { front: 64, room: 1_024 }, Width { front: 1_024, room: 16_384 }];
 
 /// Sets of configurations that a search holds at once: before, after and on the way.
 const SETS: usize = 3;
@@ -148,9 +148,9 @@ pub(crate) fn decide(
         return Ok(answer);
     }
     let mut attempts = attempts(starts, items);
-    let width_max = (configurations_max / SETS).max(1);
-    let narrow = WIDTHS.into_iter().filter(|width| *width < width_max);
-    for width in narrow.chain([width_max]) {
+    let room_max = (configurations_max / SETS).max(1);
+    let narrow = WIDTHS.into_iter().filter(|width| width.room < room_max);
+    for width in narrow.chain([Width { front: room_max, room: room_max }]) {
         let mut failed = Vec::new();
         for (index, attempt) in attempts.iter().enumerate() {
             match search(&attempt.problem, width, steps) {

@@ -56,6 +56,8 @@ fn is_subset(few: &[TaskId], many: &[TaskId]) -> bool {
 pub(crate) struct Front {
     groups: BTreeMap<(StateId, Bits), Vec<Rest>>,
     len: usize,
+    /// Comparisons made since they were last asked for: the work of keeping the set small.
+    compared: u64,
 }
 
 impl Front {
@@ -79,6 +81,7 @@ impl Front {
     pub(crate) fn insert(&mut self, configuration: Configuration) -> bool {
         let Configuration { state, effects, observed, used } = configuration;
         let group = self.groups.entry((state, effects)).or_default();
+        self.compared += group.len() as u64;
         if group.iter().any(|rest| rest.outdoes(&observed, &used)) {
             return false;
         }
@@ -89,6 +92,32 @@ impl Front {
         group.push(rest);
         self.len += 1;
         true
+    }
+
+    /// The comparisons made since the last call.
+    pub(crate) fn take_compared(&mut self) -> u64 {
+        std::mem::take(&mut self.compared)
+    }
+
+    /// The `width` most promising configurations: of each state in turn the one that has used the fewest operations
+    /// of unknown outcome and, of those, made the fewest changes early.
+    pub(crate) fn narrowed(self, width: usize) -> Self {
+        let mut ranked: BTreeMap<StateId, Vec<Configuration>> = BTreeMap::new();
+        for configuration in self.into_configurations() {
+            ranked.entry(configuration.state).or_default().push(configuration);
+        }
+        let mut turns = Vec::new();
+        for configurations in ranked.into_values() {
+            let mut configurations = configurations;
+            configurations.sort_by_key(|one| (one.used.len(), one.effects.len()));
+            turns.extend(configurations.into_iter().enumerate());
+        }
+        turns.sort_by_key(|(turn, _)| *turn);
+        let mut front = Self::default();
+        for (_, configuration) in turns.into_iter().take(width) {
+            front.insert(configuration);
+        }
+        front
     }
 
     /// The configurations, in a fixed order.

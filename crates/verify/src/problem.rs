@@ -51,6 +51,8 @@ pub(crate) struct Task {
     pub(crate) required: bool,
     /// Equal for tasks that require and make the same: they can stand in for each other.
     pub(crate) shape: u32,
+    /// Its shape once nothing looks for the value that it makes.
+    pub(crate) faded_shape: u32,
     /// The place in the timeline where it ends; [`NEVER`] if it need not have taken effect.
     pub(crate) deadline: u32,
 }
@@ -75,8 +77,10 @@ pub(crate) struct Problem {
     pub(crate) states: States,
     pub(crate) tasks: Vec<Task>,
     pub(crate) timeline: Vec<Moment>,
-    /// Increments of unknown outcome can make numbers that no operation names.
-    pub(crate) makes_unnamed_numbers: bool,
+    /// The value that stands for all that nothing looks for.
+    pub(crate) other: StateId,
+    /// Numbers differ even if nothing looks for them, since they can be added to.
+    pub(crate) numbers_matter: bool,
 }
 
 impl Problem {
@@ -86,6 +90,7 @@ impl Problem {
         let mut states = States::default();
         let starts: BTreeSet<StateId> =
             starts.into_iter().map(|state| states.intern(names.write(state))).collect();
+        let other = states.intern(Some(ANY_OTHER));
         let mut shapes = BTreeMap::new();
         let mut tasks = Vec::with_capacity(items.len());
         for item in items {
@@ -99,9 +104,19 @@ impl Problem {
                 Makes::Becomes(state) => Makes::Becomes(states.intern(names.write(state))),
                 Makes::Adds(by) => Makes::Adds(by),
             };
-            let fresh = u32::try_from(shapes.len()).expect("at most one shape per operation");
-            let shape = *shapes.entry((requires, makes)).or_insert(fresh);
-            tasks.push(Task { requires, makes, required: item.is_required(), shape, deadline: NEVER });
+            let mut shape_of = |makes| {
+                let fresh = u32::try_from(shapes.len()).expect("at most two shapes per operation");
+                *shapes.entry((requires, makes)).or_insert(fresh)
+            };
+            let (shape, faded_shape) = (shape_of(makes), shape_of(Makes::Becomes(other)));
+            tasks.push(Task {
+                requires,
+                makes,
+                required: item.is_required(),
+                shape,
+                faded_shape,
+                deadline: NEVER,
+            });
         }
         let timeline = order(items);
         for (place, moment) in (0..).zip(&timeline) {
@@ -109,8 +124,8 @@ impl Problem {
                 tasks[*task as usize].deadline = place;
             }
         }
-        let makes_unnamed_numbers = items.iter().any(|item| matches!(item.makes, Makes::Adds(_)));
-        Self { starts: starts.into_iter().collect(), states, tasks, timeline, makes_unnamed_numbers }
+        let starts = starts.into_iter().collect();
+        Self { starts, states, tasks, timeline, other, numbers_matter: names.numbers_matter }
     }
 }
 

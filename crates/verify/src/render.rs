@@ -42,8 +42,9 @@ impl Window {
 
     fn start_in_words(&self, values: &Values) -> String {
         let mut states: Vec<String> = self.start.iter().map(|state| state_in_words(*state, values)).collect();
-        if self.start_may_differ {
-            states.push("a value that none of them looks for".to_owned());
+        let others = [(self.start_may_be_text, "text"), (self.start_may_be_number, "number")];
+        for (_, kind) in others.into_iter().filter(|(may_be, _)| *may_be) {
+            states.push(format!("a {kind} that none of them looks for"));
         }
         states.join(" or ")
     }

@@ -39,15 +39,27 @@ pub(crate) enum Ending {
     TooManyOpen,
 }
 
-/// Searches with at most `width` configurations in each set, taking from `steps` one for each configuration looked
-/// at.
-pub(crate) fn search(problem: &Problem, width: usize, steps: &mut u64) -> Ending {
+/// How many configurations a search keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Width {
+    /// At most this many from one moment to the next.
+    pub(crate) front: usize,
+    /// At most this many in each of the two sets that a moment needs on the way. Not below `front`.
+    pub(crate) room: usize,
+}
+
+/// Searches within a width, taking from `steps` one for each configuration looked at or compared.
+pub(crate) fn search(problem: &Problem, width: Width, steps: &mut u64) -> Ending {
     Search::new(problem, width).run(&problem.timeline, steps)
 }
 
 /// What is still to come for one state.
 #[derive(Clone, Debug, Default)]
 struct Outlook {
+    /// Operations not ended that name this state in what they require.
+    named: u32,
+    /// Nothing names it any more: it became [`Problem::other`].
+    faded: bool,
     /// Operations not begun that only this state explains.
     needs_to_come: u32,
     /// Operations not begun, certain to take effect, that make this state.
@@ -69,6 +81,19 @@ struct Available {
     slot: usize,
 }
 
+impl Available {
+    /// By shape, and among equals the one that ends first.
+    fn order(&self) -> (u32, u32, TaskId) {
+        (self.task.shape, self.task.deadline, self.id)
+    }
+
+    /// Nothing looks for what it makes.
+    fn fade(&mut self, other: StateId) {
+        self.task.makes = Makes::Becomes(other);
+        self.task.shape = self.task.faded_shape;
+    }
+}
+
 struct Search<'a> {
     problem: &'a Problem,
     states: States,
@@ -80,14 +105,15 @@ struct Search<'a> {
     /// Slots and tests of observations in flight.
     watching: Vec<(usize, Requires<StateId>)>,
     front: Front,
-    width: usize,
+    width: Width,
     narrowed: bool,
 }
 
 impl<'a> Search<'a> {
-    fn new(problem: &'a Problem, width: usize) -> Self {
+    fn new(problem: &'a Problem, width: Width) -> Self {
         let mut outlooks = vec![Outlook::default(); problem.states.len()];
         for task in &problem.tasks {
+            task.requires.named().for_each(|state| outlooks[state as usize].named += 1);
             match (task.required, task.requires) {
                 (true, Requires::Is(state)) => outlooks[state as usize].needs_to_come += 1,
                 _ => {}
@@ -165,9 +191,13 @@ impl<'a> Search<'a> {
         if task.is_observation() {
             self.watching.push((slot, task.requires));
         } else {
-            let order = |other: &Available| (other.task.shape, other.task.deadline, other.id);
-            let mine = Available { id, task, slot };
-            let place = self.available.partition_point(|other| order(other) < order(&mine));
+            let mut mine = Available { id, task, slot };
+            if let Makes::Becomes(state) = task.makes
+                && self.outlooks[state as usize].faded
+            {
+                mine.fade(self.problem.other);
+            }
+            let place = self.available.partition_point(|other| other.order() < mine.order());
             self.available.insert(place, mine);
         }
         true
@@ -186,6 +216,54 @@ impl<'a> Search<'a> {
         }
         self.watching.retain(|(watching, _)| *watching != slot);
         self.available.retain(|available| available.id != id);
+        for state in task.requires.named() {
+            let outlook = &mut self.outlooks[state as usize];
+            outlook.named -= 1;
+            if outlook.named == 0 {
+                self.fade(state);
+            }
+        }
+    }
+
+    /// Nothing will look for this state any more: from here on it is one with all such states, and the operations
+    /// that make it are alike.
+    fn fade(&mut self, state: StateId) {
+        let matters = match self.states.get(state) {
+            None => true,
+            Some(Value::Number(_)) => self.problem.numbers_matter,
+            Some(Value::Text(_)) => false,
+        };
+        if matters || state == self.problem.other {
+            return;
+        }
+        self.outlooks[state as usize].faded = true;
+        for available in &mut self.available {
+            if available.task.makes == Makes::Becomes(state) {
+                available.fade(self.problem.other);
+            }
+        }
+        self.available.sort_unstable_by_key(Available::order);
+        for mut configuration in std::mem::take(&mut self.front).into_configurations() {
+            if configuration.state == state {
+                configuration.state = self.problem.other;
+            }
+            self.relabel(&mut configuration.used);
+            self.front.insert(configuration);
+        }
+    }
+
+    /// Of operations of unknown outcome that are alike, it only matters how many were used: let it be the first.
+    fn relabel(&self, used: &mut [TaskId]) {
+        for group in self.available.chunk_by(|one, other| one.task.shape == other.task.shape) {
+            let unknown =
+                || group.iter().filter(|available| !available.task.required).map(|available| available.id);
+            let mut first = unknown();
+            let ids: Vec<TaskId> = unknown().filter(|id| used.contains(id)).collect();
+            for slot in used.iter_mut().filter(|slot| ids.contains(slot)) {
+                *slot = first.next().expect("as many were used as there are used ones");
+            }
+        }
+        used.sort_unstable();
     }
 
     /// Takes out of the search an operation that all configurations have used.
@@ -208,6 +286,12 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Takes the work done on a set from what is left of it.
+    fn charge(set: &mut Front, steps: &mut u64) -> Option<()> {
+        *steps = steps.checked_sub(1 + set.take_compared())?;
+        Some(())
+    }
+
     /// The front once the operation has taken effect, which it has in each configuration that is kept. `None` if
     /// the steps ran out.
     fn settle(&mut self, id: TaskId, steps: &mut u64) -> Option<Front> {
@@ -216,7 +300,7 @@ impl<'a> Search<'a> {
         let mut seen = Front::default();
         let mut queue = Vec::new();
         for mut configuration in std::mem::take(&mut self.front).into_configurations() {
-            *steps = steps.checked_sub(1)?;
+            Self::charge(&mut settled, steps)?;
             if configuration.release(slot)
                 || (task.is_observation() && self.passes(&task, configuration.state))
             {
@@ -229,24 +313,29 @@ impl<'a> Search<'a> {
         let mut next = 0;
         while next < queue.len() {
             for choice in self.choices(&queue[next]) {
-                *steps = steps.checked_sub(1)?;
+                Self::charge(&mut seen, steps)?;
                 let Some(mut reached) = self.carry_out(&queue[next], &choice) else { continue };
                 let observed = task.is_observation() && self.passes(&task, reached.state);
                 if choice.id == id || observed {
                     reached.release(slot);
                     self.keep(&mut settled, reached);
+                    Self::charge(&mut settled, steps)?;
                 } else if self.keep(&mut seen, reached.clone()) {
                     queue.push(reached);
                 }
             }
             next += 1;
         }
+        if settled.len() > self.width.front {
+            self.narrowed = true;
+            settled = settled.narrowed(self.width.front);
+        }
         Some(settled)
     }
 
-    /// Adds to a set within the width. False if it was not worth adding, or did not fit.
+    /// Adds to a set within its room. False if it was not worth adding, or did not fit.
     fn keep(&mut self, set: &mut Front, configuration: Configuration) -> bool {
-        if set.len() >= self.width {
+        if set.len() >= self.width.room {
             self.narrowed |= !set.outdoes(&configuration);
             return false;
         }
@@ -327,7 +416,7 @@ impl<'a> Search<'a> {
         }
         let is_number = matches!(self.states.get(left), Some(Value::Number(_)));
         let certain = outlook.makers_to_come > 0 || !outlook.makers_open.iter().all(done);
-        if certain || (is_number && self.problem.makes_unnamed_numbers) {
+        if certain || (is_number && self.problem.numbers_matter) {
             return false;
         }
         let makes = |id: &&TaskId| self.task(**id).makes == Makes::Becomes(left);

@@ -31,8 +31,10 @@ const ORIGINS_MAX: usize = 8;
 pub struct Window {
     /// What the key may have held before, as far as the operations tell it apart.
     pub start: Vec<State>,
-    /// It may also have held some value that none of the operations looks for.
-    pub start_may_differ: bool,
+    /// It may also have held a text that none of the operations looks for.
+    pub start_may_be_text: bool,
+    /// It may also have held a number that none of the operations looks for.
+    pub start_may_be_number: bool,
     /// The operations, by the time when they were invoked.
     pub operations: Vec<Event>,
     /// Operations outside the window that wrote, or tried to write, a value that the operations looked for.
@@ -157,11 +159,12 @@ fn show(history: &KeyHistory, starts: &BTreeSet<State>, items: &[Item]) -> Windo
     let origins = events.iter().enumerate().filter(|(index, event)| {
         !shown.contains(index) && written(event).is_some_and(|value| named.contains(&Some(value)))
     });
-    let listed = |state: &&State| starts.len() <= STARTS_MAX || named.contains(*state);
-    let start: Vec<State> = starts.iter().filter(listed).copied().collect();
+    let listed = |state: &State| starts.len() <= STARTS_MAX || state.is_none() || named.contains(state);
+    let (start, others): (Vec<State>, Vec<State>) = starts.iter().partition(|state| listed(state));
     Window {
-        start_may_differ: start.len() < starts.len(),
         start,
+        start_may_be_text: others.iter().any(|state| matches!(state, Some(Value::Text(_)))),
+        start_may_be_number: others.iter().any(|state| matches!(state, Some(Value::Number(_)))),
         operations,
         origins: origins.map(|(_, event)| *event).take(ORIGINS_MAX).collect(),
     }

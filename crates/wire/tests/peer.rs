@@ -95,12 +95,14 @@ fn hello() -> PeerFrame {
         cluster: "classic".to_owned(),
         table: *b"0123456789abcdefghij",
         from: Member { node: NodeId(1), session: Session(300) },
-        life: LIFE,
+        life: life(),
         to: NodeId(2),
     })
 }
 
-const LIFE: Life = Life { store: *b"sixteen bytes id", nonce: 0x0807_0605_0403_0201 };
+fn life() -> Life {
+    Life { store: *b"sixteen bytes id", lineage: vec![(Session(300), 0x0807_0605_0403_0201)] }
+}
 
 fn envelope(message: Message) -> PeerFrame {
     PeerFrame::Message(Envelope {
@@ -122,12 +124,12 @@ fn the_format_of_frames_stays() {
     let golden: [(PeerFrame, &[u8]); 7] = [
         (
             hello(),
-            b"\x3f\0\0\0\x01SDp\x01\x01\x00\x07classic0123456789abcdefghij\x01\xac\x02sixteen bytes id\x01\x02\x03\x04\
+            b"\x42\0\0\0\x01SDp\x01\x01\x00\x07classic0123456789abcdefghij\x01\xac\x02sixteen bytes id\x01\xac\x02\x01\x02\x03\x04\
               \x05\x06\x07\x08\x02",
         ),
         (
-            PeerFrame::Welcome(Welcome { session: Session(300), life: LIFE }),
-            b"\x1b\0\0\0\x02\xac\x02sixteen bytes id\x01\x02\x03\x04\x05\x06\x07\x08",
+            PeerFrame::Welcome(Welcome { session: Session(300), life: life() }),
+            b"\x1e\0\0\0\x02\xac\x02sixteen bytes id\x01\xac\x02\x01\x02\x03\x04\x05\x06\x07\x08",
         ),
         (PeerFrame::Refused("no".to_owned()), b"\x04\0\0\0\x03\x02no"),
         (

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use simpledynamo_chain::Event;
-use simpledynamo_storage::disk::{self, Acquaintances, Stranger};
+use simpledynamo_storage::disk::{Acquaintances, Stranger};
 use simpledynamo_topology::{Member, NodeId, Session};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::peer::{FrameDecoder, Hello, Life, PROTOCOL_VERSION, PeerFrame, Welcome, encode};
@@ -78,14 +78,16 @@ impl Identity {
             cluster: self.cluster.clone(),
             table: self.table,
             from: self.me,
-            life: self.life,
+            life: self.life.clone(),
             to,
         }
     }
 
     /// Meets a node in a life of its own; why not, if an earlier life or another store of it is known.
-    fn meet(&self, member: Member, life: Life) -> Result<(), String> {
-        let life = disk::Life { store: life.store, session: member.session, nonce: life.nonce };
+    fn meet(&self, member: Member, life: &Life) -> Result<(), String> {
+        if life.lineage.last().is_none_or(|(session, _)| *session != member.session) {
+            return Err("its last life is not the session that it speaks in".to_owned());
+        }
         let name = &self.names[member.node.index()];
         match self.acquaintances.borrow_mut().meet(name, life) {
             Ok(()) => Ok(()),
@@ -172,7 +174,7 @@ async fn introduce(
     let answer = read_frame(&mut reading, &mut decoder, &mut BytesMut::new()).await?;
     match answer {
         PeerFrame::Welcome(Welcome { session, life }) => {
-            identity.meet(Member { node, session }, life).map_err(io::Error::other)?;
+            identity.meet(Member { node, session }, &life).map_err(io::Error::other)?;
             Ok((stream, session))
         }
         PeerFrame::Refused(reason) => Err(io::Error::other(format!("it refused this node: {reason}"))),
@@ -296,7 +298,7 @@ async fn listen(
     let introduced = match first.map_err(|_| silent())?? {
         PeerFrame::Hello(hello) => match identity.refusal(&hello) {
             Some(reason) => Err(reason),
-            None => identity.meet(hello.from, hello.life).map(|()| hello),
+            None => identity.meet(hello.from, &hello.life).map(|()| hello),
         },
         PeerFrame::OtherVersion { version, cluster } => Err(format!(
             "it speaks version {version} of the protocol (cluster {cluster:?}), this node {PROTOCOL_VERSION}"
@@ -312,7 +314,10 @@ async fn listen(
             return Err(io::Error::other(reason));
         }
     };
-    encode(&PeerFrame::Welcome(Welcome { session: identity.me.session, life: identity.life }), &mut out);
+    encode(
+        &PeerFrame::Welcome(Welcome { session: identity.me.session, life: identity.life.clone() }),
+        &mut out,
+    );
     write_all(&writing, &mut out).await?;
     drop(handshake);
     engine.take(Event::Heard(hello.from));

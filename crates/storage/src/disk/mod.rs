@@ -3,6 +3,7 @@
 //! ```text
 //! lock            held by the process that has the store open
 //! identity        whose store this is
+//! lives           the last sessions that began on this store
 //! acquaintances   which life of each other node this node has met last
 //! log/*.log       the log, in segments that are numbered from 1
 //! data/           the records, kept by the engine
@@ -27,7 +28,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use acquaintances::{Acquaintances, Life, Stranger};
+pub use acquaintances::{Acquaintances, Stranger, begin_life};
 pub use data::DiskData;
 pub use log::DiskLog;
 

@@ -94,8 +94,9 @@ fn change_event(event: &mut Event, kind: u8, state: State, shift: i64) {
 
 /// What the key may have held before a window, as the window tells it.
 fn starts(window: &Window) -> Vec<State> {
-    let other = window.start_may_differ.then_some(Some(Value::Text(1_000)));
-    window.start.iter().copied().chain(other).collect()
+    let text = window.start_may_be_text.then_some(Some(Value::Text(1_000)));
+    let number = window.start_may_be_number.then_some(Some(Value::Number(1_000)));
+    window.start.iter().copied().chain(text).chain(number).collect()
 }
 
 /// The verdict is that of all permutations; a narrow search may only add that it gave up. A window that is shown

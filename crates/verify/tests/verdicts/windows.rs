@@ -30,7 +30,7 @@ fn a_stale_read_is_shown_with_the_write_that_it_missed() {
     let stale = [write(1, 300..310, A), write(2, 320..330, B), read(3, 340..350, Some(A))];
     let window = window(&history(None, &around(&stale)));
     assert_eq!(window.operations, stale[1..]);
-    assert_eq!((window.start, window.start_may_differ), (vec![Some(A)], true));
+    assert_eq!((window.start, window.start_may_be_text), (vec![None, Some(A)], true));
     assert_eq!(window.origins, stale[..1]);
 }
 

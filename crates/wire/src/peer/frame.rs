@@ -69,7 +69,7 @@ pub fn encode(frame: &PeerFrame, out: &mut OutBuffer) {
         }
         PeerFrame::Welcome(welcome) => {
             out.put_u8(frame_kind::WELCOME);
-            put_welcome(*welcome, out);
+            put_welcome(welcome, out);
         }
         PeerFrame::Refused(reason) => {
             out.put_u8(frame_kind::REFUSED);

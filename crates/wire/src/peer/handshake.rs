@@ -6,7 +6,7 @@ use simpledynamo_topology::{Member, NodeId, Session};
 use super::envelope::{get_member, put_member};
 use super::{PROTOCOL_VERSION, PeerFrame};
 use crate::OutBuffer;
-use crate::codec::{DecodeError, get_bytes, get_string, get_u16, get_u64, put_count, put_u64};
+use crate::codec::{DecodeError, get_bytes, get_count, get_string, get_u16, get_u64, put_count, put_u64};
 
 /// The first bytes of every Hello: whoever connects to the wrong port is told apart at once.
 const MAGIC: [u8; 4] = *b"SDp\x01";
@@ -14,14 +14,19 @@ const MAGIC: [u8; 4] = *b"SDp\x01";
 /// Reasons for a refusal are cut to this length, in bytes.
 pub const REFUSAL_REASON_MAX: usize = 1024;
 
-/// One life of a node's process, told from every other: a node whose data folder was replaced, or put back from
-/// an old copy, would otherwise use numbers again that are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The most lives of a store that are told, the present one included. A node that has met none of the last so many
+/// cannot tell any more whether the store is the one it knew.
+pub const LINEAGE_MAX: usize = 128;
+
+/// The store that a node runs on, and its last lives: a node whose data folder was replaced, or put back from an
+/// old copy, would otherwise use numbers again that are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// The store that the node runs on.
+    /// The store.
     pub store: [u8; 16],
-    /// Drawn when the process started.
-    pub nonce: u64,
+    /// Sessions that began on it, each with a nonce that tells it from a session of the same number on a copy of
+    /// the store. The present one is the last. At most [`LINEAGE_MAX`].
+    pub lineage: Vec<(Session, u64)>,
 }
 
 /// The first frame of a connection: who I am, and who I think you are.
@@ -42,7 +47,7 @@ pub struct Hello {
 }
 
 /// The answer to a Hello that is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
     /// The present session of the node that answers.
     pub session: Session,
@@ -66,7 +71,7 @@ pub(super) fn put_hello(hello: &Hello, out: &mut OutBuffer) {
     put_greeting(*version, cluster, out);
     out.put_slice(table);
     put_member(*from, out);
-    put_life(*life, out);
+    put_life(life, out);
     put_u64(to.0.into(), out);
 }
 
@@ -106,23 +111,37 @@ pub(super) fn get_refused(input: &mut Bytes) -> Result<String, DecodeError> {
     Ok(String::from_utf8_lossy(&reason).into_owned())
 }
 
-pub(super) fn put_welcome(welcome: Welcome, out: &mut OutBuffer) {
+pub(super) fn put_welcome(welcome: &Welcome, out: &mut OutBuffer) {
     put_u64(welcome.session.0, out);
-    put_life(welcome.life, out);
+    put_life(&welcome.life, out);
 }
 
 pub(super) fn get_welcome(input: &mut Bytes) -> Result<Welcome, DecodeError> {
     Ok(Welcome { session: Session(get_u64(input)?), life: get_life(input)? })
 }
 
-fn put_life(life: Life, out: &mut OutBuffer) {
+fn put_life(life: &Life, out: &mut OutBuffer) {
     out.put_slice(&life.store);
-    out.put_u64(life.nonce);
+    let told = &life.lineage[life.lineage.len().saturating_sub(LINEAGE_MAX)..];
+    put_count(told.len(), out);
+    for (session, nonce) in told {
+        put_u64(session.0, out);
+        out.put_u64(*nonce);
+    }
 }
 
 fn get_life(input: &mut Bytes) -> Result<Life, DecodeError> {
-    Ok(Life { store: get_array(input)?, nonce: u64::from_le_bytes(get_array(input)?) })
+    let store = get_array(input)?;
+    let count = get_count(input, LIFE_BYTES_MIN)?;
+    let mut lineage = Vec::with_capacity(count);
+    for _ in 0..count {
+        lineage.push((Session(get_u64(input)?), u64::from_le_bytes(get_array(input)?)));
+    }
+    Ok(Life { store, lineage })
 }
+
+/// The fewest bytes that one life takes: a session and a nonce.
+const LIFE_BYTES_MIN: usize = 1 + 8;
 
 fn put_text(text: &str, out: &mut OutBuffer) {
     put_count(text.len(), out);

@@ -19,7 +19,7 @@ mod operation;
 mod query;
 
 pub use frame::{FrameDecoder, PeerFrame, encode};
-pub use handshake::{Hello, Life, REFUSAL_REASON_MAX, Welcome};
+pub use handshake::{Hello, LINEAGE_MAX, Life, REFUSAL_REASON_MAX, Welcome};
 
 /// The version of the protocol that this code speaks.
 pub const PROTOCOL_VERSION: u16 = 1;

@@ -300,7 +300,10 @@ pub(crate) fn form() -> impl Strategy<Value = Form> {
 
 pub(crate) fn handshake_frame() -> impl Strategy<Value = PeerFrame> {
     let cluster = || "[a-z0-9-]{0,40}";
-    let life = || (any::<[u8; 16]>(), any::<u64>()).prop_map(|(store, nonce)| Life { store, nonce });
+    let life = || {
+        (any::<[u8; 16]>(), vec((session(), any::<u64>()), 0..5))
+            .prop_map(|(store, lineage)| Life { store, lineage })
+    };
     let hello = (cluster(), any::<[u8; 20]>(), member(), life(), node()).prop_map(
         |(cluster, table, from, life, to)| {
             PeerFrame::Hello(Hello { version: PROTOCOL_VERSION, cluster, table, from, life, to })
