@@ -173,7 +173,7 @@ pub(crate) struct RingSource {
 
 /// Show the ring: who stands where, and which nodes keep what.
 ///
-/// Without --config and --node this is the classic ring, whether or not it runs.
+/// Without --config and --node this is the classic ring: as it runs, or as it would be placed.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct RingOptions {

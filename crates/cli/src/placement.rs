@@ -12,7 +12,8 @@ use crate::arguments::{DEFAULT_NODE, RingSource};
 use crate::client::{Client, Effect, load_password, unexpected};
 use crate::failure::Failure;
 
-/// How long a node that nobody asked for by name may take to be there: the picture does not depend on it.
+/// How long a node that nobody asked for by name may take to be there: without it only the present chains are
+/// missing.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// A ring and what is known of its chains.
