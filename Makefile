@@ -9,7 +9,7 @@ CARGO_FLAGS := --locked
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 # Pure crates see no socket, disk, clock, thread or randomness: the same code runs in tests and in production.
-PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain
+PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify
 IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
 
 .PHONY: help verify fix build test unit doctest e2e bench fuzz

@@ -22,7 +22,8 @@ fn main() {
         measure(mix, 1, Load { mix, clients: 20, operations: 20_000, unknown: 5, failed: 2 }, false);
     }
     println!("the same with a stale read at the end");
-    for mix in MIXES {
+    // With unique values no write can explain the read; with others one may.
+    for mix in [Mix::Register, Mix::Conditional] {
         measure(mix, 1, Load { mix, clients: 20, operations: 20_000, unknown: 5, failed: 2 }, true);
     }
 }

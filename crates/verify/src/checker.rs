@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::bits::OPEN_MAX;
 use crate::constraint::{Item, Makes, Requires};
-use crate::history::{History, KeyHistory};
-use crate::problem::Problem;
+use crate::history::{History, KeyHistory, Ticks};
+use crate::problem::{Problem, StateId, TaskId};
 use crate::search::{Ending, Width, search};
 use crate::value::{State, Value};
 use crate::window::{Window, narrow};
@@ -19,7 +19,7 @@ use crate::zones;
 pub struct Limits {
     /// The most configurations held in memory at once; each takes about 200 bytes.
     pub configurations_max: usize,
-    /// The most configurations looked at, which bounds the time: some millions per second.
+    /// The most configurations looked at, which bounds the time: a million takes about half a second.
     pub steps_max: u64,
 }
 
@@ -121,15 +121,30 @@ pub fn check_key(history: &KeyHistory, limits: Limits) -> Verdict {
     let starts = BTreeSet::from([history.start()]);
     let mut steps = limits.steps_max;
     match decide(&starts, &items, limits.configurations_max, &mut steps) {
-        Ok(true) => Verdict::Linearizable,
-        Ok(false) => Verdict::NotLinearizable(narrow(history, items, limits)),
+        Ok(Judgement::Possible) => Verdict::Linearizable,
+        Ok(Judgement::Impossible { suspects }) => {
+            Verdict::NotLinearizable(narrow(history, items, suspects, limits))
+        }
         Err(reason) => Verdict::GaveUp { reason },
     }
 }
 
+/// Whether operations have an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// They have.
+    Possible,
+    /// They have not.
+    Impossible {
+        /// Ends of operations by which that is likely to show.
+        suspects: Vec<Ticks>,
+    },
+}
+
 /// The widths to try first, narrowest first: most histories that are linearizable show it at once, and only those
 /// that are not must be searched to the end.
-const WIDTHS: [Width; 2] = [Width { front: 64, room: 1_024 }, Width { front: 1_024, room: 16_384 }];
+const WIDTHS: [Width; 3] =
+    [Width { front: 16, room: 1_024 }, Width { front: 64, room: 4_096 }, Width { front: 512, room: 16_384 }];
 
 /// Sets of configurations that a search holds at once: before, after and on the way.
 const SETS: usize = 3;
@@ -140,13 +155,26 @@ pub(crate) fn decide(
     items: &[Item],
     configurations_max: usize,
     steps: &mut u64,
-) -> Result<bool, Reason> {
+) -> Result<Judgement, Reason> {
     if starts.len() == 1
         && let Some(start) = starts.first()
-        && let Some(answer) = zones::decide(*start, items)
+        && let Some(is_possible) = zones::decide(*start, items)
     {
-        return Ok(answer);
+        return Ok(match is_possible {
+            true => Judgement::Possible,
+            false => Judgement::Impossible { suspects: Vec::new() },
+        });
     }
+    decide_by_search(starts, items, configurations_max, steps)
+}
+
+/// The same without the fast path, which does not tell where to look.
+pub(crate) fn decide_by_search(
+    starts: &BTreeSet<State>,
+    items: &[Item],
+    configurations_max: usize,
+    steps: &mut u64,
+) -> Result<Judgement, Reason> {
     let mut attempts = attempts(starts, items);
     let room_max = (configurations_max / SETS).max(1);
     let narrow = WIDTHS.into_iter().filter(|width| width.room < room_max);
@@ -154,9 +182,11 @@ pub(crate) fn decide(
         let mut failed = Vec::new();
         for (index, attempt) in attempts.iter().enumerate() {
             match search(&attempt.problem, width, steps) {
-                Ending::Possible => return Ok(true),
-                Ending::Impossible if attempt.is_complete => return Ok(false),
-                Ending::Impossible => failed.push(index),
+                Ending::Possible => return Ok(Judgement::Possible),
+                Ending::Impossible { at, missed } if attempt.is_complete => {
+                    return Ok(Judgement::Impossible { suspects: attempt.suspects(at, &missed) });
+                }
+                Ending::Impossible { .. } => failed.push(index),
                 Ending::TooNarrow => {}
                 Ending::OutOfSteps => return Err(Reason::Steps),
                 Ending::TooManyOpen => return Err(Reason::InFlight),
@@ -169,6 +199,7 @@ pub(crate) fn decide(
 
 /// A version of the operations to search.
 struct Attempt {
+    items: Vec<Item>,
     problem: Problem,
     /// If this version has no order, the operations have none.
     is_complete: bool,
@@ -177,21 +208,37 @@ struct Attempt {
 /// First without the operations of unknown outcome that left no trace, which may have happened or not, then,
 /// if it can make a difference, with them.
 fn attempts(starts: &BTreeSet<State>, items: &[Item]) -> Vec<Attempt> {
-    let attempt = |items: &[Item], is_complete| Attempt {
-        problem: Problem::new(starts.iter().copied(), items),
+    let attempt = |items: Vec<Item>, is_complete| Attempt {
+        problem: Problem::new(starts.iter().copied(), &items),
+        items,
         is_complete,
     };
     let traced = with_trace(items);
-    if traced.len() == items.len() {
-        return vec![attempt(items, true)];
-    }
     // A refused NX or a DEL that found something is explained by any value, also by one that nobody ever read.
     let vague = |item: &Item| matches!(item.requires, Requires::IsNot(_) | Requires::NotCountable(_));
-    if !traced.iter().any(vague) {
-        return vec![attempt(&traced, true)];
+    if traced.len() == items.len() || !traced.iter().any(vague) {
+        return vec![attempt(traced, true)];
     }
-    vec![attempt(&traced, false), attempt(items, true)]
+    vec![attempt(traced, false), attempt(items.to_vec(), true)]
 }
+
+impl Attempt {
+    /// The end of the operation at which the search failed, and those of the next operations that need what it could
+    /// not leave.
+    fn suspects(&self, at: TaskId, missed: &[StateId]) -> Vec<Ticks> {
+        let end = |task: usize| self.items[task].until;
+        let failed = end(at as usize);
+        let tasks = || self.problem.tasks.iter().enumerate();
+        let needed = missed.iter().filter_map(|state| {
+            let needs = tasks().filter(|(_, task)| task.requires == Requires::Is(*state));
+            needs.filter_map(|(task, _)| end(task)).filter(|end| Some(*end) > failed).min()
+        });
+        failed.into_iter().chain(needed).take(SUSPECTS_MAX).collect()
+    }
+}
+
+/// The most ends that are looked at to narrow a history down.
+const SUSPECTS_MAX: usize = 4;
 
 /// The operations without those of unknown outcome that make a state which nobody asks for by name.
 fn with_trace(items: &[Item]) -> Vec<Item> {

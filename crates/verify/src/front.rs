@@ -22,6 +22,12 @@ impl Configuration {
         Self { state, effects: Bits::default(), observed: Bits::default(), used: Vec::new() }
     }
 
+    /// How much of what may still be needed was spent: operations of unknown outcome first, then changes made before
+    /// they had to be.
+    pub(crate) fn cost(&self) -> (usize, u32) {
+        (self.used.len(), self.effects.len())
+    }
+
     /// Forgets that an operation has taken effect. False if it has not.
     pub(crate) fn release(&mut self, slot: usize) -> bool {
         let had = self.effects.has(slot) || self.observed.has(slot);
@@ -99,22 +105,12 @@ impl Front {
         std::mem::take(&mut self.compared)
     }
 
-    /// The `width` most promising configurations: of each state in turn the one that has used the fewest operations
-    /// of unknown outcome and, of those, made the fewest changes early.
+    /// The `width` cheapest configurations.
     pub(crate) fn narrowed(self, width: usize) -> Self {
-        let mut ranked: BTreeMap<StateId, Vec<Configuration>> = BTreeMap::new();
-        for configuration in self.into_configurations() {
-            ranked.entry(configuration.state).or_default().push(configuration);
-        }
-        let mut turns = Vec::new();
-        for configurations in ranked.into_values() {
-            let mut configurations = configurations;
-            configurations.sort_by_key(|one| (one.used.len(), one.effects.len()));
-            turns.extend(configurations.into_iter().enumerate());
-        }
-        turns.sort_by_key(|(turn, _)| *turn);
+        let mut configurations: Vec<Configuration> = self.into_configurations().collect();
+        configurations.sort_by_key(Configuration::cost);
         let mut front = Self::default();
-        for (_, configuration) in turns.into_iter().take(width) {
+        for configuration in configurations.into_iter().take(width) {
             front.insert(configuration);
         }
         front

@@ -81,6 +81,8 @@ pub(crate) struct Problem {
     pub(crate) other: StateId,
     /// Numbers differ even if nothing looks for them, since they can be added to.
     pub(crate) numbers_matter: bool,
+    /// Every change leads to a higher number, so that no state comes twice.
+    pub(crate) only_rises: bool,
 }
 
 impl Problem {
@@ -124,8 +126,15 @@ impl Problem {
                 tasks[*task as usize].deadline = place;
             }
         }
-        let starts = starts.into_iter().collect();
-        Self { starts, states, tasks, timeline, other, numbers_matter: names.numbers_matter }
+        Self {
+            starts: starts.into_iter().collect(),
+            states,
+            tasks,
+            timeline,
+            other,
+            numbers_matter: names.numbers_matter,
+            only_rises: items.iter().all(rises),
+        }
     }
 }
 
@@ -140,6 +149,19 @@ fn order(items: &[Item]) -> Vec<Moment> {
     moments.sort_unstable();
     let moment = |(_, ends, task)| if ends { Moment::Ends(task) } else { Moment::Begins(task) };
     moments.into_iter().map(moment).collect()
+}
+
+/// The operation changes nothing, or raises a number, with no value as the lowest of all.
+fn rises(item: &Item) -> bool {
+    match (item.requires, item.makes) {
+        (_, Makes::Same) => true,
+        (_, Makes::Adds(by)) => by > 0,
+        (
+            Requires::Is(before) | Requires::Either(_, before),
+            Makes::Becomes(after @ Some(Value::Number(_))),
+        ) => !matches!(before, Some(Value::Text(_))) && before < after,
+        _ => false,
+    }
 }
 
 /// Which states must be told apart.

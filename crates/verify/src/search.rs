@@ -17,6 +17,8 @@
 //! - A state is not left while an operation that can only be explained by it is outstanding and nothing is left
 //!   that could make that state again. With unique values this leaves almost no choice.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::bits::{Bits, OPEN_MAX};
 use crate::constraint::{Makes, Requires};
 use crate::front::{Configuration, Front};
@@ -25,12 +27,17 @@ use crate::problem::{Moment, Problem, StateId, States, Task, TaskId};
 use crate::value::Value;
 
 /// How a search ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// An order was found.
     Possible,
     /// There is no order.
-    Impossible,
+    Impossible {
+        /// The operation whose end no configuration survived.
+        at: TaskId,
+        /// States that configurations were barred from leaving then, because something needs them later.
+        missed: Vec<StateId>,
+    },
     /// The configurations that fitted the width led nowhere; others were left out.
     TooNarrow,
     /// No steps were left.
@@ -52,6 +59,9 @@ pub(crate) struct Width {
 pub(crate) fn search(problem: &Problem, width: Width, steps: &mut u64) -> Ending {
     Search::new(problem, width).run(&problem.timeline, steps)
 }
+
+/// How many comparisons with other configurations take as long as making one.
+const COMPARISONS_PER_STEP: u64 = 16;
 
 /// What is still to come for one state.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +117,18 @@ struct Search<'a> {
     front: Front,
     width: Width,
     narrowed: bool,
+    /// The states that could not be left at this moment.
+    missed: BTreeSet<StateId>,
+}
+
+/// Whether no other state must have been there from the start, being needed and never made.
+fn is_possible_start(start: StateId, outlooks: &[Outlook], problem: &Problem) -> bool {
+    let must_be_start = |(state, outlook): (StateId, &Outlook)| {
+        let is_number = matches!(problem.states.get(state), Some(Value::Number(_)));
+        let is_made = outlook.makers_to_come + outlook.possible_makers > 0;
+        outlook.needs_to_come > 0 && !is_made && !(is_number && problem.numbers_matter)
+    };
+    (0..).zip(outlooks).all(|outlook| outlook.0 == start || !must_be_start(outlook))
 }
 
 impl<'a> Search<'a> {
@@ -114,9 +136,8 @@ impl<'a> Search<'a> {
         let mut outlooks = vec![Outlook::default(); problem.states.len()];
         for task in &problem.tasks {
             task.requires.named().for_each(|state| outlooks[state as usize].named += 1);
-            match (task.required, task.requires) {
-                (true, Requires::Is(state)) => outlooks[state as usize].needs_to_come += 1,
-                _ => {}
+            if let (true, Requires::Is(state)) = (task.required, task.requires) {
+                outlooks[state as usize].needs_to_come += 1;
             }
             match (task.required, task.makes) {
                 (true, Makes::Becomes(state)) => outlooks[state as usize].makers_to_come += 1,
@@ -125,7 +146,8 @@ impl<'a> Search<'a> {
             }
         }
         let mut front = Front::default();
-        for state in &problem.starts {
+        let is_possible = |start: &&StateId| is_possible_start(**start, &outlooks, problem);
+        for state in problem.starts.iter().filter(is_possible) {
             front.insert(Configuration::new(*state));
         }
         Self {
@@ -139,6 +161,7 @@ impl<'a> Search<'a> {
             front,
             width,
             narrowed: false,
+            missed: BTreeSet::new(),
         }
     }
 
@@ -152,13 +175,16 @@ impl<'a> Search<'a> {
                 }
                 Moment::Ends(id) => {
                     let Some(front) = self.settle(id, steps) else { return Ending::OutOfSteps };
+                    if front.is_empty() {
+                        return match self.narrowed {
+                            true => Ending::TooNarrow,
+                            false => Ending::Impossible { at: id, missed: self.missed.into_iter().collect() },
+                        };
+                    }
                     self.front = front;
                     self.end(id);
                     self.retire();
                 }
-            }
-            if self.front.is_empty() {
-                return if self.narrowed { Ending::TooNarrow } else { Ending::Impossible };
             }
         }
         Ending::Possible
@@ -286,9 +312,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Takes the work done on a set from what is left of it.
+    /// Takes one step, and the work done on a set, from the steps that are left.
     fn charge(set: &mut Front, steps: &mut u64) -> Option<()> {
-        *steps = steps.checked_sub(1 + set.take_compared())?;
+        *steps = steps.checked_sub(1 + set.take_compared() / COMPARISONS_PER_STEP)?;
         Some(())
     }
 
@@ -296,9 +322,12 @@ impl<'a> Search<'a> {
     /// the steps ran out.
     fn settle(&mut self, id: TaskId, steps: &mut u64) -> Option<Front> {
         let (task, slot) = (self.task(id), self.slots[id as usize]);
+        self.missed.clear();
         let mut settled = Front::default();
         let mut seen = Front::default();
-        let mut queue = Vec::new();
+        let mut queue = BTreeMap::new();
+        let mut arrived = 0_usize;
+        let mut choices = Vec::new();
         for mut configuration in std::mem::take(&mut self.front).into_configurations() {
             Self::charge(&mut settled, steps)?;
             if configuration.release(slot)
@@ -306,25 +335,31 @@ impl<'a> Search<'a> {
             {
                 self.keep(&mut settled, configuration);
             } else if self.keep(&mut seen, configuration.clone()) {
-                queue.push(configuration);
+                arrived += 1;
+                queue.insert((configuration.cost(), arrived), configuration);
             }
         }
-        // In the order of arrival, so that few steps come before many: what is done late keeps more open.
-        let mut next = 0;
-        while next < queue.len() {
-            for choice in self.choices(&queue[next]) {
+        // The cheapest first: what was not used and not done early is still there for what comes.
+        let enough = settled.len() + self.width.front;
+        while let Some((_, from)) = queue.pop_first() {
+            if settled.len() >= enough {
+                self.narrowed = true;
+                break;
+            }
+            self.list_choices(&from, &mut choices);
+            for choice in &choices {
                 Self::charge(&mut seen, steps)?;
-                let Some(mut reached) = self.carry_out(&queue[next], &choice) else { continue };
+                let Some(mut reached) = self.carry_out(&from, choice) else { continue };
                 let observed = task.is_observation() && self.passes(&task, reached.state);
                 if choice.id == id || observed {
                     reached.release(slot);
                     self.keep(&mut settled, reached);
                     Self::charge(&mut settled, steps)?;
                 } else if self.keep(&mut seen, reached.clone()) {
-                    queue.push(reached);
+                    arrived += 1;
+                    queue.insert((reached.cost(), arrived), reached);
                 }
             }
-            next += 1;
         }
         if settled.len() > self.width.front {
             self.narrowed = true;
@@ -347,8 +382,8 @@ impl<'a> Search<'a> {
     }
 
     /// The operations that may go next: of each shape those that end first.
-    fn choices(&self, from: &Configuration) -> Vec<Available> {
-        let mut choices = Vec::new();
+    fn list_choices(&self, from: &Configuration, choices: &mut Vec<Available>) {
+        choices.clear();
         for group in self.available.chunk_by(|one, other| one.task.shape == other.task.shape) {
             if !self.passes(&group[0].task, from.state) {
                 continue;
@@ -360,7 +395,6 @@ impl<'a> Search<'a> {
             };
             choices.extend(group.iter().find(is_left));
         }
-        choices
     }
 
     /// What becomes of a configuration when an operation takes effect whose test it passes. `None` if it leads
@@ -392,6 +426,7 @@ impl<'a> Search<'a> {
                 }
             }
             if self.is_missed(from.state, &reached) {
+                self.missed.insert(from.state);
                 return None;
             }
             reached.state = state;
@@ -413,6 +448,9 @@ impl<'a> Search<'a> {
         let done = |slot: &usize| reached.effects.has(*slot) || reached.observed.has(*slot);
         if outlook.needs_to_come == 0 && outlook.needs_open.iter().all(done) {
             return false;
+        }
+        if self.problem.only_rises {
+            return true;
         }
         let is_number = matches!(self.states.get(left), Some(Value::Number(_)));
         let certain = outlook.makers_to_come > 0 || !outlook.makers_open.iter().all(done);

@@ -2,22 +2,26 @@
 //!
 //! Leaving operations out of a history can make a sound one look broken: without the write, the read is wrong. So
 //! the part is found by *weakening* the history in ways that keep a linearizable one linearizable; what still
-//! fails is a proof by itself. The steps:
-//! 1. Cut after the earliest reply with which the history fails. What was still in flight then may have happened
-//!    or not.
-//! 2. Cut before the latest beginning with which it fails. The key may then hold any value that any earlier
-//!    operation could have left; what was in flight may have happened before or not.
-//! 3. Leave out each observation without which it fails, and the obligation of each write to have happened.
+//! fails is a proof by itself:
+//! - *Cut after a reply.* What was still in flight then may have happened or not, and what came later is gone.
+//! - *Cut before a beginning.* The key may then hold any value that any earlier operation could have left;
+//!   what was in flight may have happened before or not.
+//! - *Leave out* an observation, or the certainty that a write happened.
+//!
+//! The search for a failing history tells about where it fails. From there the window grows, doubling, until it fails;
+//! then it shrinks again at both sides; then its operations are left out one by one. So the cost depends on
+//! the size of the window, not on that of the history.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use crate::checker::{Limits, decide};
+use crate::checker::{Judgement, Limits, decide, decide_by_search};
 use crate::constraint::{Item, Makes};
 use crate::history::{Event, KeyHistory, Outcome, Ticks};
 use crate::operation::{Operation, Reply};
 use crate::value::{State, Value};
 
-/// The most weaker histories that step 3 tries: enough for any window that a person would read.
+/// The most weaker histories that are tried to leave operations out: enough for any window that a person would read.
 const TRIALS_MAX: usize = 500;
 
 /// The most states at the start that are listed one by one.
@@ -41,28 +45,71 @@ pub struct Window {
     pub origins: Vec<Event>,
 }
 
-/// The smallest failing window of a history that is known to fail.
-pub(crate) fn narrow(history: &KeyHistory, items: Vec<Item>, limits: Limits) -> Window {
-    let start = BTreeSet::from([history.start()]);
+/// The smallest failing window of a history that is known to fail, looked for where it shows at `suspects`.
+pub(crate) fn narrow(
+    history: &KeyHistory,
+    items: Vec<Item>,
+    mut suspects: Vec<Ticks>,
+    limits: Limits,
+) -> Window {
+    let cuts = Cuts { start: history.start(), begins: sorted(items.iter().map(|item| item.invoked)), items };
     let mut trials = Trials { limits, steps: limits.steps_max };
+    if suspects.is_empty() {
+        suspects = trials.suspects(&cuts);
+    }
+    let (begins, end) = grow(&cuts, &suspects, &mut trials);
 
-    let ends = sorted(items.iter().filter_map(|item| item.until));
-    let end = first(&ends, |end| trials.fail(&start, &cut_after(&items, end)));
-    let items = end.map_or_else(|| items.clone(), |end| cut_after(&items, end));
-
-    let begins = sorted(items.iter().map(|item| item.invoked));
-    let from_here = |begin| (starts_at(history.start(), &items, begin), cut_before(&items, begin));
     // Early beginnings fail and late ones do not.
-    let kept = begins.partition_point(|begin| {
-        let (starts, items) = from_here(*begin);
-        trials.fail(&starts, &items)
-    });
-    let (starts, items) = match kept.checked_sub(1) {
-        Some(last) => from_here(begins[last]),
-        None => (start, items),
-    };
-    let items = without_needless(&starts, items, &mut trials);
-    show(history, &starts, &items)
+    let late = cuts.begins[begins.clone()].partition_point(|begin| trials.fail(&cuts.window(*begin, end)));
+    let begin = cuts.begins[(begins.start + late).saturating_sub(1).max(begins.start)];
+    // Late ends fail and early ones do not.
+    let ends =
+        sorted(cuts.items.iter().filter_map(|item| item.until).filter(|until| (begin..end).contains(until)));
+    let early = ends.partition_point(|end| !trials.fail(&cuts.window(begin, *end)));
+    let end = ends.get(early).copied().unwrap_or(end);
+
+    let part = without_needless(cuts.window(begin, end), &mut trials);
+    show(history, &part)
+}
+
+/// Doubles the window before each suspected end until it fails. Returns where its beginning is to be looked for,
+/// as places in [`Cuts::begins`], and its end.
+fn grow(cuts: &Cuts, suspects: &[Ticks], trials: &mut Trials) -> (Range<usize>, Ticks) {
+    let mut size = 1;
+    while size < cuts.begins.len() {
+        for end in suspects {
+            let before = cuts.begins.partition_point(|begin| begin <= end);
+            let first = before.saturating_sub(size);
+            if trials.fail(&cuts.window(cuts.begins[first], *end)) {
+                return (first..before, *end);
+            }
+        }
+        size *= 2;
+    }
+    let last = cuts.items.iter().filter_map(|item| item.until).max().unwrap_or(Ticks::MAX);
+    (0..cuts.begins.len(), last)
+}
+
+/// A history that can be cut.
+struct Cuts {
+    start: State,
+    items: Vec<Item>,
+    /// The moments at which operations begin, in order.
+    begins: Vec<Ticks>,
+}
+
+/// A part of a history.
+struct Part {
+    /// What the key may hold before.
+    starts: BTreeSet<State>,
+    items: Vec<Item>,
+}
+
+impl Cuts {
+    fn window(&self, begin: Ticks, end: Ticks) -> Part {
+        let items = cut_after(&self.items, end);
+        Part { starts: starts_at(self.start, &items, begin), items: cut_before(&items, begin) }
+    }
 }
 
 /// Checks of weaker histories, within a common budget. One that cannot be decided counts as not failing.
@@ -72,18 +119,23 @@ struct Trials {
 }
 
 impl Trials {
-    fn fail(&mut self, starts: &BTreeSet<State>, items: &[Item]) -> bool {
-        decide(starts, items, self.limits.configurations_max, &mut self.steps) == Ok(false)
+    fn fail(&mut self, part: &Part) -> bool {
+        let judgement = decide(&part.starts, &part.items, self.limits.configurations_max, &mut self.steps);
+        matches!(judgement, Ok(Judgement::Impossible { .. }))
+    }
+
+    /// Where the whole history fails, as far as a search can tell.
+    fn suspects(&mut self, cuts: &Cuts) -> Vec<Ticks> {
+        let starts = BTreeSet::from([cuts.start]);
+        match decide_by_search(&starts, &cuts.items, self.limits.configurations_max, &mut self.steps) {
+            Ok(Judgement::Impossible { suspects }) => suspects,
+            _ => Vec::new(),
+        }
     }
 }
 
 fn sorted(times: impl Iterator<Item = Ticks>) -> Vec<Ticks> {
     times.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// The first time that passes a test which all later ones pass.
-fn first(times: &[Ticks], mut passes: impl FnMut(Ticks) -> bool) -> Option<Ticks> {
-    times.get(times.partition_point(|time| !passes(*time))).copied()
 }
 
 /// What is known when the replies up to `end` have come.
@@ -120,30 +172,31 @@ fn starts_at(start: State, items: &[Item], begin: Ticks) -> BTreeSet<State> {
     made.chain([start]).collect()
 }
 
-/// Step 3, from the oldest operation on.
-fn without_needless(starts: &BTreeSet<State>, mut items: Vec<Item>, trials: &mut Trials) -> Vec<Item> {
+/// The part without what it fails without, looked at from the oldest operation on.
+fn without_needless(mut part: Part, trials: &mut Trials) -> Part {
     let mut place = 0;
     for _ in 0..TRIALS_MAX {
-        let Some(item) = items.get(place).copied() else { break };
-        let mut weaker = items.clone();
+        let Some(item) = part.items.get(place).copied() else { break };
+        let mut weaker = part.items.clone();
         if item.is_observation() {
             weaker.remove(place);
         } else {
             weaker[place] = item.weakened();
         }
-        if item.is_required() && trials.fail(starts, &weaker) {
-            items = weaker;
+        let weaker = Part { starts: part.starts.clone(), items: weaker };
+        if item.is_required() && trials.fail(&weaker) {
+            part = weaker;
         }
         // Another one has come to this place if this one was removed.
-        let stayed = items.get(place).is_some_and(|other| other.event == item.event);
+        let stayed = part.items.get(place).is_some_and(|other| other.event == item.event);
         place += usize::from(stayed);
     }
-    items
+    part
 }
 
 /// The window as a person should see it: an operation that need not have happened is shown only if some other one
 /// looks for what it makes.
-fn show(history: &KeyHistory, starts: &BTreeSet<State>, items: &[Item]) -> Window {
+fn show(history: &KeyHistory, Part { starts, items }: &Part) -> Window {
     let required = items.iter().filter(|item| item.is_required());
     let named: BTreeSet<State> = required.flat_map(|item| item.requires.named()).collect();
     let explains = |item: &&Item| match item.makes {

@@ -97,3 +97,91 @@ fn are_orderable(clusters: Vec<Cluster>) -> bool {
         before == 0 || !zone.precedes(&forward[before - 1])
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::checker::{Judgement, Limits, decide_by_search};
+    use crate::value::Value;
+
+    /// Up to 40 operations of which write number `n` writes value `n`, and reads tell one of these values, the
+    /// start, or one that was never written.
+    fn register() -> impl Strategy<Value = Vec<Item>> {
+        let write = (0..200_u64, prop::option::weighted(0.9, 0..40_u64));
+        let read = (0..16_u32, 0..200_u64, 0..40_u64);
+        (prop::collection::vec(write, 0..16), prop::collection::vec(read, 0..24)).prop_map(
+            |(writes, reads)| {
+                let writes: Vec<Item> =
+                    (0..).zip(writes).map(|(value, (at, length))| written(value, at, length)).collect();
+                let reads = reads.into_iter().map(|(value, at, length)| match writes.get(value as usize) {
+                    // Soon after the write, which is right more often than not.
+                    Some(write) => read_of(Some(Value::Text(value)), write.invoked + at % 30, length),
+                    None if value == 15 => read_of(Some(Value::Text(99)), at, length),
+                    None => read_of(None, at % 20, length),
+                });
+                writes.iter().copied().chain(reads).collect()
+            },
+        )
+    }
+
+    fn written(value: u32, at: Ticks, length: Option<Ticks>) -> Item {
+        let makes = Makes::Becomes(Some(Value::Text(value)));
+        Item {
+            event: 0,
+            requires: Requires::Any,
+            makes,
+            invoked: at,
+            until: length.map(|length| at + length),
+        }
+    }
+
+    fn read_of(state: State, at: Ticks, length: Ticks) -> Item {
+        Item {
+            event: 0,
+            requires: Requires::Is(state),
+            makes: Makes::Same,
+            invoked: at,
+            until: Some(at + length),
+        }
+    }
+
+    fn search(items: &[Item]) -> bool {
+        let limits = Limits::default();
+        let (starts, mut steps) = (BTreeSet::from([None]), limits.steps_max);
+        let judgement = decide_by_search(&starts, items, limits.configurations_max, &mut steps);
+        judgement.expect("so few operations are within the limits") == Judgement::Possible
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn zones_and_search_agree(items in register(), keep in 1..8_usize) {
+            // Parts of the history fail less often than the whole.
+            for part in items.chunks(keep.max(items.len() / 4)).chain([&items[..]]) {
+                prop_assert_eq!(decide(None, part), Some(search(part)), "{:?}", part);
+            }
+        }
+
+        /// Dropping reads one by one leads from histories that fail to ones that do not: both sides of the border.
+        #[test]
+        fn zones_and_search_agree_at_the_border(items in register()) {
+            let writes = items.iter().filter(|item| !item.is_observation()).count();
+            for count in writes..=items.len() {
+                prop_assert_eq!(decide(None, &items[..count]), Some(search(&items[..count])), "{}", count);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_register_with_unique_values_is_left_to_the_search() {
+        assert_eq!(decide(None, &[written(1, 0, Some(1)), written(1, 5, Some(1))]), None);
+        assert_eq!(decide(Some(Value::Text(1)), &[written(1, 0, Some(1))]), None);
+        let deleted = Item { makes: Makes::Becomes(None), ..written(1, 0, Some(1)) };
+        assert_eq!(decide(None, &[deleted]), None);
+    }
+}

@@ -29,11 +29,14 @@ pub(crate) enum Mix {
     Conditional,
     /// The same with five values only.
     FewValues,
-    /// `INCR`, `GET`, and now and then `DEL`.
+    /// `INCR` and `GET`.
     Counter,
+    /// The same, and now and then `DEL`, so that numbers come again.
+    CounterReset,
 }
 
-pub(crate) const MIXES: [Mix; 4] = [Mix::Register, Mix::Conditional, Mix::FewValues, Mix::Counter];
+pub(crate) const MIXES: [Mix; 5] =
+    [Mix::Register, Mix::Conditional, Mix::FewValues, Mix::Counter, Mix::CounterReset];
 
 /// How much is done to a key, and how well it goes.
 #[derive(Clone, Copy, Debug)]
@@ -124,8 +127,8 @@ impl Copy {
         match (self.mix, dice.below(10)) {
             (_, 0..=3) => Operation::Read,
             (Mix::Register, _) => self.set(Condition::Always, false, dice),
-            (Mix::Counter, 9) => Operation::Delete { condition: Condition::Always, want_old },
-            (Mix::Counter, _) => Operation::Increment(1),
+            (Mix::CounterReset, 9) => Operation::Delete { condition: Condition::Always, want_old },
+            (Mix::Counter | Mix::CounterReset, _) => Operation::Increment(1),
             (_, 4..=5) => self.set(Condition::Always, want_old, dice),
             (_, 6) => self.set(Condition::Absent, want_old, dice),
             (_, 7) => self.set(Condition::Present, want_old, dice),
