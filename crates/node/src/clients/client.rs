@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::clients::state::ClientState;
 
 /// Bytes of replies that all clients together may leave unread. Each client's requests rest long before, but
-/// those under way then may all bring large values.
+/// those under way then may all bring large values. Beyond half of it, reads that bring more are put off.
 const HELD_REPLIES_BYTES_MAX: usize = 256 << 20;
 
 /// What is told instead of a reply beyond that.
@@ -25,7 +25,7 @@ const REPLY_DROPPED: &str = "ERR the command was carried out, but its reply was 
 const WINDOW_MAX: usize = 1_024;
 
 /// As many as that before the first replies have shown how large they are.
-const WINDOW_AT_FIRST: usize = 32;
+const WINDOW_AT_FIRST: usize = 8;
 
 /// Bytes of replies that one connection's unanswered requests should bring.
 const WINDOW_BYTES: usize = 16 << 20;
@@ -40,6 +40,8 @@ pub(crate) struct Client {
     is_walking: Cell<bool>,
     wake: Notify,
     is_killed: Cell<bool>,
+    /// Whether the connection has ended: nobody takes replies any more.
+    is_gone: Cell<bool>,
     /// How many requests may be unanswered at once.
     window: Cell<usize>,
     /// Bytes of replies that this client has not taken, and those that all clients have not taken.
@@ -89,6 +91,7 @@ impl Client {
             is_walking: Cell::new(false),
             wake: Notify::new(),
             is_killed: Cell::new(false),
+            is_gone: Cell::new(false),
             window: Cell::new(WINDOW_AT_FIRST),
             held: Cell::new(0),
             held_by_all,
@@ -133,6 +136,27 @@ impl Client {
         let mut replies = self.replies.borrow_mut();
         replies.slots.push_back(Slot { reply: None, is_silent });
         replies.first + replies.slots.len() as u64 - 1
+    }
+
+    /// The connection has ended.
+    pub(crate) fn leave(&self) {
+        self.is_gone.set(true);
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.get()
+    }
+
+    /// Whether this is the next reply that the client is owed.
+    pub(crate) fn is_next(&self, slot: u64) -> bool {
+        self.replies.borrow().first == slot
+    }
+
+    /// Whether a reply of so many bytes finds room now: the next one always does, those after it only while
+    /// clients do not leave too much unread.
+    pub(crate) fn takes(&self, slot: u64, bytes: usize) -> bool {
+        self.is_next(slot) || self.held_by_all.get() + bytes <= HELD_REPLIES_BYTES_MAX / 2
     }
 
     /// Holds a reply until the client takes it, or an error in its place if all clients together leave too much.

@@ -80,6 +80,7 @@ pub(crate) struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.server.release_input(self.held_input);
+        self.client.leave();
     }
 }
 

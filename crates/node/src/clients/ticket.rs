@@ -2,17 +2,21 @@
 
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use simpledynamo_chain::{Asked, Outcome, Query, Reading};
 use simpledynamo_wire::resp::Value;
 use tokio::task::spawn_local;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::clients::client::Client;
 use crate::clients::server::Server;
 use crate::clients::walk;
 use crate::clock;
 use crate::commands::{CommandId, KeyStep, read_outcome_reply, write_outcome_reply};
+
+/// How often a read that was put off looks whether its turn has come.
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 
 /// The obligation to answer one request, in its place among the client's replies.
 pub(crate) struct Ticket {
@@ -118,7 +122,7 @@ impl Ticket {
         };
         engine.on_answer(request, move |outcome| match &outcome {
             Outcome::Read(reading) if is_due(reading) => self.settle(slot, step, outcome),
-            _ => self.finish(slot, &step, outcome),
+            _ => self.finish(slot, step, outcome),
         });
     }
 
@@ -129,11 +133,38 @@ impl Ticket {
                 unreachable!("only a read meets such a record")
             };
             let settled = walk::settle_reading(&self.server.engine, key.clone(), *part, outcome).await;
-            self.finish(slot, &step, settled.map_or_else(|failed| failed, Outcome::Read));
+            self.finish(slot, step, settled.map_or_else(|failed| failed, Outcome::Read));
         });
     }
 
-    fn finish(&self, slot: u64, step: &KeyStep, outcome: Outcome) {
+    fn finish(self, slot: u64, step: KeyStep, outcome: Outcome) {
+        match &outcome {
+            Outcome::Read(Reading::Present { bytes, .. }) if !self.client.takes(slot, bytes.len()) => {
+                drop(outcome);
+                self.read_again_in_turn(slot, step);
+            }
+            _ => self.conclude(slot, &step, outcome),
+        }
+    }
+
+    /// Lets go of what was read, since clients leave too much unread, and reads it again once it is the next
+    /// reply that this client is owed. A read can be repeated; and of each client one reply always finds room, or
+    /// nothing would ever be taken again.
+    fn read_again_in_turn(self, slot: u64, step: KeyStep) {
+        spawn_local(async move {
+            while !self.client.is_next(slot) {
+                if self.client.is_gone() {
+                    return;
+                }
+                sleep(TURN_PAUSE).await;
+            }
+            let KeyStep::Read { key, part, .. } = &step else { unreachable!("writes are not repeated") };
+            let settled = walk::read(&self.server.engine, key.clone(), *part).await;
+            self.conclude(slot, &step, settled.map_or_else(|failed| failed, Outcome::Read));
+        });
+    }
+
+    fn conclude(&self, slot: u64, step: &KeyStep, outcome: Outcome) {
         let KeyStep::Read { key, .. } = step else { unreachable!("writes finish elsewhere") };
         self.client.end(key);
         let value = self.tell(step, outcome);
