@@ -22,12 +22,17 @@ impl Window {
     #[must_use]
     pub fn render(&self, values: &Values) -> String {
         let mut text = String::from("No order of these operations explains all their replies.\n");
-        let _ = writeln!(text, "Before them the key held {}.\n", self.start_in_words(values));
+        let _ = writeln!(text, "At time 0 the key held {}.\n", self.start_in_words(values));
         for (client, line) in self.lines() {
             let _ = writeln!(text, "client {client:<4} {}", line.trim_end());
         }
-        let zero = self.operations.first().map_or(0, |event| event.invoked);
-        let _ = writeln!(text, "\nTimes are ticks after {zero}.");
+        let zero = self.begin;
+        let early = if self.operations.iter().any(|event| event.invoked < zero) {
+            " What was in flight at 0 may have taken effect before."
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "\nTimes are ticks after {zero}.{early}");
         for (number, event) in (1..).zip(&self.operations) {
             let _ = writeln!(text, "{number:>4}  {}", describe(event, zero, values));
         }

@@ -462,3 +462,46 @@ impl<'a> Search<'a> {
         outlook.possible_makers as usize <= used
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::constraint::Item;
+
+    fn state() -> impl Strategy<Value = crate::value::State> {
+        prop::sample::select(vec![None, Some(Value::Text(0)), Some(Value::Text(1))])
+    }
+
+    fn item() -> impl Strategy<Value = Item> {
+        let requires = prop_oneof![
+            2 => Just(Requires::Any),
+            2 => state().prop_map(Requires::Is),
+            1 => state().prop_map(Requires::IsNot),
+        ];
+        let makes = prop_oneof![Just(Makes::Same), state().prop_map(Makes::Becomes)];
+        (requires, makes, 0..60_u64, 0..30_u64, prop::bool::weighted(0.2)).prop_map(
+            |(requires, makes, invoked, length, unknown)| {
+                let until = (!unknown || makes == Makes::Same).then_some(invoked + length);
+                Item { event: 0, requires, makes, invoked, until }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        /// What a narrow search left out it knows to have left out, whichever limit it met.
+        #[test]
+        fn a_narrow_search_finds_less_and_nothing_else(items in prop::collection::vec(item(), 0..14)) {
+            let problem = Problem::new([None], &items);
+            let run = |front, room| search(&problem, Width { front, room }, &mut 10_000_000);
+            let truth = run(1_000_000, 1_000_000);
+            for (front, room) in [(1, 1), (1, 1_000), (2, 4), (3, 1_000)] {
+                let found = run(front, room);
+                prop_assert!(found == truth || found == Ending::TooNarrow, "{:?} with {} of {}", found, front, room);
+            }
+        }
+    }
+}

@@ -33,7 +33,9 @@ const ORIGINS_MAX: usize = 8;
 /// Operations of one key that no order explains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// What the key may have held before, as far as the operations tell it apart.
+    /// When the window begins. Operations invoked earlier were in flight then, and may have taken effect already.
+    pub begin: Ticks,
+    /// What the key may have held then, as far as the operations tell it apart.
     pub start: Vec<State>,
     /// It may also have held a text that none of the operations looks for.
     pub start_may_be_text: bool,
@@ -100,7 +102,8 @@ struct Cuts {
 
 /// A part of a history.
 struct Part {
-    /// What the key may hold before.
+    begin: Ticks,
+    /// What the key may hold then.
     starts: BTreeSet<State>,
     items: Vec<Item>,
 }
@@ -108,7 +111,7 @@ struct Part {
 impl Cuts {
     fn window(&self, begin: Ticks, end: Ticks) -> Part {
         let items = cut_after(&self.items, end);
-        Part { starts: starts_at(self.start, &items, begin), items: cut_before(&items, begin) }
+        Part { begin, starts: starts_at(self.start, &items, begin), items: cut_before(&items, begin) }
     }
 }
 
@@ -183,7 +186,7 @@ fn without_needless(mut part: Part, trials: &mut Trials) -> Part {
         } else {
             weaker[place] = item.weakened();
         }
-        let weaker = Part { starts: part.starts.clone(), items: weaker };
+        let weaker = Part { begin: part.begin, starts: part.starts.clone(), items: weaker };
         if item.is_required() && trials.fail(&weaker) {
             part = weaker;
         }
@@ -196,7 +199,7 @@ fn without_needless(mut part: Part, trials: &mut Trials) -> Part {
 
 /// The window as a person should see it: an operation that need not have happened is shown only if some other one
 /// looks for what it makes.
-fn show(history: &KeyHistory, Part { starts, items }: &Part) -> Window {
+fn show(history: &KeyHistory, Part { begin, starts, items }: &Part) -> Window {
     let required = items.iter().filter(|item| item.is_required());
     let named: BTreeSet<State> = required.flat_map(|item| item.requires.named()).collect();
     let explains = |item: &&Item| match item.makes {
@@ -215,6 +218,7 @@ fn show(history: &KeyHistory, Part { starts, items }: &Part) -> Window {
     let listed = |state: &State| starts.len() <= STARTS_MAX || state.is_none() || named.contains(state);
     let (start, others): (Vec<State>, Vec<State>) = starts.iter().partition(|state| listed(state));
     Window {
+        begin: *begin,
         start,
         start_may_be_text: others.iter().any(|state| matches!(state, Some(Value::Text(_)))),
         start_may_be_number: others.iter().any(|state| matches!(state, Some(Value::Number(_)))),

@@ -79,7 +79,7 @@ fn a_window_is_drawn_with_an_interval_per_operation() {
     assert_eq!((findings.keys, findings.operations), (1, 6));
     let drawn = findings.violations[&key].render(history.values());
     let expected = r#"No order of these operations explains all their replies.
-Before them the key held no value or "a".
+At time 0 the key held no value or "a".
 
 client 1                             [-4--]    [-5--]
 client 2              [----3----]
