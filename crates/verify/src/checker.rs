@@ -17,14 +17,15 @@ use crate::zones;
 /// How much a check may cost, for each key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most configurations held in memory at once; each takes about 200 bytes.
+    /// The most configurations held in memory at once; each takes about 300 bytes.
     pub configurations_max: usize,
-    /// The most configurations looked at, which bounds the time: a million takes about half a second.
+    /// The most configurations looked at for a verdict, and as many again to narrow down a history that fails. This
+    /// bounds the time: a million takes about half a second.
     pub steps_max: u64,
 }
 
 impl Default for Limits {
-    /// About 100 MB, and about a minute.
+    /// About 150 MB, and about a minute for a key that is as hard as that.
     fn default() -> Self {
         Self { configurations_max: 500_000, steps_max: 100_000_000 }
     }

@@ -16,6 +16,12 @@
 //!   of the two shows that no other order need be tried.
 //! - A state is not left while an operation that can only be explained by it is outstanding and nothing is left
 //!   that could make that state again. With unique values this leaves almost no choice.
+//! - A value *fades* when the last operation that looks for it has ended: from then on it is one with all values
+//!   that nobody looks for, and the operations that would make it are alike.
+//! - An operation of unknown outcome that all configurations have used is forgotten.
+//!
+//! A narrow search keeps only the cheapest configurations, those that used and did the least before they had to. What
+//! it finds possible is possible; if it finds nothing, a wider one must be tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -481,7 +487,7 @@ mod tests {
             1 => state().prop_map(Requires::IsNot),
         ];
         let makes = prop_oneof![Just(Makes::Same), state().prop_map(Makes::Becomes)];
-        (requires, makes, 0..60_u64, 0..30_u64, prop::bool::weighted(0.2)).prop_map(
+        (requires, makes, 0..30_u64, 0..30_u64, prop::bool::weighted(0.2)).prop_map(
             |(requires, makes, invoked, length, unknown)| {
                 let until = (!unknown || makes == Makes::Same).then_some(invoked + length);
                 Item { event: 0, requires, makes, invoked, until }
@@ -490,7 +496,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
 
         /// What a narrow search left out it knows to have left out, whichever limit it met.
         #[test]
@@ -498,7 +504,7 @@ mod tests {
             let problem = Problem::new([None], &items);
             let run = |front, room| search(&problem, Width { front, room }, &mut 10_000_000);
             let truth = run(1_000_000, 1_000_000);
-            for (front, room) in [(1, 1), (1, 1_000), (2, 4), (3, 1_000)] {
+            for (front, room) in [(1, 1), (1, 1_000), (2, 4), (2, 1_000)] {
                 let found = run(front, room);
                 prop_assert!(found == truth || found == Ending::TooNarrow, "{:?} with {} of {}", found, front, room);
             }

@@ -212,6 +212,14 @@ fn two_lost_increments_pass_through_a_number_that_nobody_names() {
 }
 
 #[test]
+fn a_lost_decrement_brings_a_number_back() {
+    let before = [increment(1, 0..10, 1), read(2, 11..12, number(1)), increment(1, 20..30, 2)];
+    let after = read(2, 40..50, number(1));
+    good(&[&before[..], &[unknown(3, 32, Operation::Increment(-1)), after]].concat());
+    bad(&[&before[..], &[unknown(3, 32, Operation::Increment(1)), after]].concat());
+}
+
+#[test]
 fn an_increment_of_text_or_beyond_the_end_is_refused() {
     let refused = |during| known(1, during, Operation::Increment(1), Reply::NotCountable);
     good(&[write(1, 0..5, A), refused(10..20)]);
