@@ -14,6 +14,8 @@
 //!   observations with no more operations of unknown outcome: whatever completes the first completes the second.
 //! - Among available operations that require and make the same, the one that ends first goes first: an exchange
 //!   of the two shows that no other order need be tried.
+//! - An operation of unknown outcome is spared if another one can do the same now that asks for more of the state:
+//!   again by an exchange of the two.
 //! - A state is not left while an operation that can only be explained by it is outstanding and nothing is left
 //!   that could make that state again. With unique values this leaves almost no choice.
 //! - A value *fades* when the last operation that looks for it has ended: from then on it is one with all values
@@ -101,6 +103,16 @@ impl Available {
     /// By shape, and among equals the one that ends first.
     fn order(&self) -> (u32, u32, TaskId) {
         (self.task.shape, self.task.deadline, self.id)
+    }
+
+    /// Both are possible and do the same, but this one asks for more, and the other never need happen: then the other
+    /// can do later whatever this one could.
+    fn goes_before(&self, other: &Self) -> bool {
+        let asks_for_more = matches!(
+            (self.task.requires, other.task.requires),
+            (Requires::Is(_), Requires::IsNot(_) | Requires::Any) | (Requires::IsNot(_), Requires::Any)
+        );
+        !other.task.required && self.task.makes == other.task.makes && asks_for_more
     }
 
     /// Nothing looks for what it makes.
@@ -401,6 +413,9 @@ impl<'a> Search<'a> {
             };
             choices.extend(group.iter().find(is_left));
         }
+        let spared = |choice: &Available| choices.iter().any(|other| other.goes_before(choice));
+        let spared: Vec<TaskId> = choices.iter().filter(|choice| spared(choice)).map(|choice| choice.id).collect();
+        choices.retain(|choice| !spared.contains(&choice.id));
     }
 
     /// What becomes of a configuration when an operation takes effect whose test it passes. `None` if it leads
