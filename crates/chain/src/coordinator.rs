@@ -4,7 +4,9 @@
 //! A **write** goes to the head. It is sent again when the link to the head was made anew, the chain has a new
 //! form, or no answer came for a while; each copy carries the same op id, so that it takes effect at most
 //! once. When the deadline passes, the outcome is [`Outcome::Unavailable`] only if every copy was refused by
-//! its receiver, and otherwise [`Outcome::Unknown`].
+//! its receiver, and otherwise [`Outcome::Unknown`]. A coordinator without a valid lease sends no write: it may have
+//! been cut off from the majority, and whoever is told UNAVAILABLE soon is served better than who waits (invariant
+//! I24).
 //!
 //! A **read** goes to one member; if that one refuses or does not answer within the read timeout, to the next.
 //! A member that let a read time out is suspect for a while, and asked last. Suspicion only steers.
@@ -12,15 +14,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use simpledynamo_topology::{Form, Member, NodeId, PartitionId, Topology};
+use simpledynamo_topology::{Form, Member, NodeId, PartitionId, Session, Topology};
 
 use crate::{
     Completion, Effects, Envelope, Ignored, Links, Message, Millis, OpId, Operation, Query, Reading, Refusal,
     Reply, Version,
 };
 
-/// How long a refused or unanswered request rests before it is tried again: long enough not to burn a core
-/// while a chain forms, short enough not to be noticed afterwards.
+/// How long a refused request rests before it is tried again: long enough not to burn a core while a chain forms,
+/// short enough not to be noticed afterwards.
 const RETRY_PAUSE: Millis = 20;
 
 /// How long a member that let a read time out is asked last.
@@ -63,6 +65,8 @@ pub struct Timing {
     pub read: Millis,
     /// From sending a write to sending it again.
     pub resend: Millis,
+    /// How long a lease lasts: a request that met no lease for so long fails.
+    pub lease: Millis,
 }
 
 pub(crate) struct Coordinator {
@@ -82,6 +86,7 @@ struct Write {
     partition: PartitionId,
     key: Bytes,
     operation: Operation,
+    began: Millis,
     deadline: Millis,
     /// When to send it again, if no answer comes before.
     due: Millis,
@@ -93,6 +98,7 @@ struct Write {
 struct Read {
     partition: PartitionId,
     query: Query,
+    began: Millis,
     deadline: Millis,
     due: Millis,
     /// The member being asked.
@@ -131,6 +137,10 @@ impl Coordinator {
         }
     }
 
+    pub(crate) fn timing(&self) -> Timing {
+        self.timing
+    }
+
     /// Writes whose outcome is awaited.
     pub(crate) fn writes_in_flight(&self) -> usize {
         self.writes.len()
@@ -139,6 +149,7 @@ impl Coordinator {
     pub(crate) fn write(
         &mut self,
         view: View<'_>,
+        has_lease: bool,
         partition: PartitionId,
         key: Bytes,
         operation: Operation,
@@ -153,6 +164,7 @@ impl Coordinator {
                 partition,
                 key,
                 operation,
+                began: view.now,
                 deadline: view.now + self.timing.operation,
                 due: 0,
                 copies: 0,
@@ -160,7 +172,7 @@ impl Coordinator {
                 refusal: Refusal::NotServing,
             },
         );
-        self.send_write(view, request, effects);
+        self.send_write(view, has_lease, request, effects);
         request
     }
 
@@ -174,9 +186,17 @@ impl Coordinator {
         self.last += 1;
         let request = self.last;
         let deadline = view.now + self.timing.operation;
-        let refusal = None;
-        self.reads
-            .insert(request, Read { partition, query, deadline, due: 0, asked: None, attempts: 0, refusal });
+        let read = Read {
+            partition,
+            query,
+            began: view.now,
+            deadline,
+            due: 0,
+            asked: None,
+            attempts: 0,
+            refusal: None,
+        };
+        self.reads.insert(request, read);
         self.send_read(view, request, effects);
         request
     }
@@ -189,9 +209,13 @@ impl Coordinator {
         }
     }
 
-    fn send_write(&mut self, view: View<'_>, request: u64, effects: &mut Effects) {
+    fn send_write(&mut self, view: View<'_>, has_lease: bool, request: u64, effects: &mut Effects) {
         let write = self.writes.get_mut(&request).expect("the caller has it");
         write.due = view.now + RETRY_PAUSE;
+        if !has_lease {
+            write.refusal = Refusal::NoLease;
+            return;
+        }
         let Some(form) = view.topology.form(write.partition) else {
             write.refusal = Refusal::NotServing;
             return;
@@ -217,6 +241,10 @@ impl Coordinator {
         let read = self.reads.get_mut(&request).expect("the caller has it");
         read.due = view.now + RETRY_PAUSE;
         read.asked = None;
+        if self.me.session == Session(0) {
+            read.refusal = Some(Refusal::NoLease);
+            return;
+        }
         let Some(form) = view.topology.form(read.partition) else {
             read.refusal = Some(Refusal::NotServing);
             return;
@@ -307,28 +335,64 @@ impl Coordinator {
         effects.complete.push(Completion { request, outcome });
     }
 
-    /// The chain has a new form: what was sent to the old one may be lost.
-    pub(crate) fn on_form(&mut self, view: View<'_>, partition: PartitionId, effects: &mut Effects) {
-        self.try_again(view, effects, |_, write| write == partition);
+    /// The chain has a new form, or its form has been opened: what was sent before may be lost.
+    pub(crate) fn on_chain(
+        &mut self,
+        view: View<'_>,
+        has_lease: bool,
+        partition: PartitionId,
+        effects: &mut Effects,
+    ) {
+        self.try_again(view, has_lease, effects, |_, write| write == partition);
     }
 
     /// A link was made anew: what was sent over the old one may be lost.
-    pub(crate) fn on_link_up(&mut self, view: View<'_>, node: NodeId, effects: &mut Effects) {
-        self.try_again(view, effects, |topology, partition| {
+    pub(crate) fn on_link_up(
+        &mut self,
+        view: View<'_>,
+        has_lease: bool,
+        node: NodeId,
+        effects: &mut Effects,
+    ) {
+        self.try_again(view, has_lease, effects, |topology, partition| {
             topology.form(partition).is_some_and(|form| form.head().node == node)
         });
+    }
+
+    /// There is a valid lease: what was held back for want of one can go.
+    pub(crate) fn on_lease(&mut self, view: View<'_>, effects: &mut Effects) {
+        let held = self.writes.iter().filter(|(_, write)| write.copies == 0);
+        for request in held.map(|(&request, _)| request).collect::<Vec<_>>() {
+            self.send_write(view, true, request, effects);
+        }
+    }
+
+    /// The session so far has ended. Whether its writes happened is not known any more, unless none was sent or all
+    /// were refused: under a new op id they might happen twice.
+    pub(crate) fn begin_session(&mut self, session: Session, effects: &mut Effects) {
+        self.me.session = session;
+        for request in self.writes.keys().copied().collect::<Vec<_>>() {
+            let write = &self.writes[&request];
+            let outcome = write.outcome_unanswered();
+            self.end_write(request, outcome, effects);
+        }
+        for read in self.reads.values_mut() {
+            read.asked = None;
+            read.due = 0;
+        }
     }
 
     fn try_again(
         &mut self,
         view: View<'_>,
+        has_lease: bool,
         effects: &mut Effects,
         concerns: impl Fn(&Topology, PartitionId) -> bool,
     ) {
         let writes: Vec<u64> = self.awaited.iter().flatten().copied().collect();
         for request in writes {
             if concerns(view.topology, self.writes[&request].partition) {
-                self.send_write(view, request, effects);
+                self.send_write(view, has_lease, request, effects);
             }
         }
         let unasked: Vec<u64> =
@@ -352,32 +416,54 @@ impl Coordinator {
     }
 
     /// Time has passed: try again what is due, give up what is over its deadline.
-    pub(crate) fn on_tick(&mut self, view: View<'_>, effects: &mut Effects) {
-        let due = |due: Millis, deadline: Millis| due <= view.now || deadline <= view.now;
-        let writes = self.writes.iter().filter(|(_, write)| due(write.due, write.deadline));
+    pub(crate) fn on_tick(&mut self, view: View<'_>, has_lease: bool, effects: &mut Effects) {
+        let timing = self.timing;
+        // Without a lease for a whole term, a request is not going to be served soon.
+        let is_hopeless = |began: Millis| !has_lease && view.now >= began + timing.lease;
+        let writes = self.writes.iter().filter(|(_, write)| {
+            write.due <= view.now || write.deadline <= view.now || is_hopeless(write.began)
+        });
         for request in writes.map(|(&request, _)| request).collect::<Vec<_>>() {
             let write = &self.writes[&request];
-            if view.now < write.deadline {
-                self.send_write(view, request, effects);
-            } else {
-                let is_refused = u32::try_from(write.refused.len()) == Ok(write.copies);
-                let outcome = if is_refused { Outcome::Unavailable(write.refusal) } else { Outcome::Unknown };
+            let outcome = write.outcome_unanswered();
+            let has_failed = matches!(outcome, Outcome::Unavailable(_)) && is_hopeless(write.began);
+            if view.now >= write.deadline || has_failed {
                 self.end_write(request, outcome, effects);
+            } else if write.due <= view.now {
+                self.send_write(view, has_lease, request, effects);
             }
         }
-        let reads = self.reads.iter().filter(|(_, read)| due(read.due, read.deadline));
+        let reads = self
+            .reads
+            .iter()
+            .filter(|(_, read)| read.due <= view.now || read.deadline <= view.now || is_hopeless(read.began));
         for request in reads.map(|(&request, _)| request).collect::<Vec<_>>() {
             let read = &self.reads[&request];
-            if view.now >= read.deadline {
+            let was_refused = matches!(read.refusal, Some(Refusal::NoLease));
+            if view.now >= read.deadline || (was_refused && is_hopeless(read.began)) {
                 let outcome = read.refusal.map_or(Outcome::Unknown, Outcome::Unavailable);
                 self.reads.remove(&request);
                 effects.complete.push(Completion { request, outcome });
+                continue;
+            }
+            if read.due > view.now {
                 continue;
             }
             if let Some(silent) = read.asked {
                 self.suspect_until[silent.index()] = view.now + SUSPICION;
             }
             self.send_read(view, request, effects);
+        }
+    }
+}
+
+impl Write {
+    /// What can be said of it when no answer is awaited any more.
+    fn outcome_unanswered(&self) -> Outcome {
+        if u32::try_from(self.refused.len()) == Ok(self.copies) {
+            Outcome::Unavailable(self.refusal)
+        } else {
+            Outcome::Unknown
         }
     }
 }

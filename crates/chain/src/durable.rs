@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use simpledynamo_topology::{Epoch, NodeId, Session};
 
-use crate::{Entry, OpId, Persist, Reply, Version};
+use crate::{Base, Entry, OpId, Persist, Reply, Version};
 
 /// A replica's durable state. The replica itself, the log and its recovery all keep it by [`Durable::record`],
 /// so that they cannot disagree.
 ///
-/// Invariants: `entries` are consecutive and end at `end`; `watermark <= end`; epochs only rise.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Invariants: `entries` are consecutive and end at `end`; `watermark <= end`; epochs only rise; of the entries up
+/// to `end`, the log has those from `start` on, as far as its oldest part was not removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durable {
     /// The epoch that the replica stopped for: it takes part in nothing before it.
     pub sealed: Epoch,
@@ -21,10 +22,67 @@ pub struct Durable {
     pub watermark: u64,
     /// The last entry of the log.
     pub end: u64,
+    /// The first entry that was ever in this log: after a full copy, the one behind the copy.
+    pub start: u64,
+    /// A full copy has begun and not ended: what the data holds is no state at all, and the replica counts as empty.
+    pub is_incomplete: bool,
+    /// Which epoch each entry is of.
+    pub history: EpochHistory,
     /// The entries that are still needed: those that the data does not hold yet.
     pub entries: VecDeque<Arc<Entry>>,
     /// The writes that can still be asked for again.
     pub writers: Writers,
+}
+
+impl Default for Durable {
+    /// The state of a replica that has never taken part in anything.
+    fn default() -> Self {
+        Self {
+            sealed: Epoch(0),
+            open: Epoch(0),
+            watermark: 0,
+            end: 0,
+            start: 1,
+            is_incomplete: false,
+            history: EpochHistory::default(),
+            entries: VecDeque::new(),
+            writers: Writers::default(),
+        }
+    }
+}
+
+/// Changes of epoch that a log remembers. A member that missed more of them is copied as a whole.
+pub const HISTORY_MAX: usize = 1_024;
+
+/// Which epoch each entry of a log is of: the first entry of each epoch, in order.
+///
+/// Invariant: both places and epochs rise strictly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochHistory(pub VecDeque<(u64, Epoch)>);
+
+impl EpochHistory {
+    /// The epoch of an entry; `None` before the first that is remembered. What lies above the last entry of the log
+    /// is not asked for.
+    #[must_use]
+    pub fn epoch_at(&self, seq: u64) -> Option<Epoch> {
+        let after = self.0.partition_point(|(first, _)| *first <= seq);
+        after.checked_sub(1).map(|at| self.0[at].1)
+    }
+
+    fn push(&mut self, version: Version) {
+        if self.0.back().is_none_or(|(_, epoch)| *epoch < version.epoch) {
+            self.0.push_back((version.seq, version.epoch));
+            if self.0.len() > HISTORY_MAX {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    fn truncate_above(&mut self, seq: u64) {
+        while self.0.back().is_some_and(|(first, _)| *first > seq) {
+            self.0.pop_back();
+        }
+    }
 }
 
 /// A log that does not fit what came before it.
@@ -44,7 +102,6 @@ impl Durable {
     /// When entries are missing in between.
     pub fn record(&mut self, persist: &Persist) -> Result<(), LogGap> {
         match persist {
-            Persist::Session(_) => {}
             Persist::Seal { epoch, .. } => self.sealed = self.sealed.max(*epoch),
             Persist::Open { epoch, watermark, entries, .. } => {
                 if *watermark > self.end {
@@ -60,8 +117,50 @@ impl Durable {
             }
             Persist::Append { entry, .. } => self.push(entry)?,
             Persist::Watermark { up_to, .. } => self.watermark = self.watermark.max(*up_to).min(self.end),
+            Persist::Cut { watermark, .. } => self.truncate_above((*watermark).min(self.end)),
+            Persist::Reset { .. } => {
+                let (sealed, open) = (self.sealed, self.open);
+                *self = Self { sealed, open, is_incomplete: true, ..Self::default() };
+            }
+            Persist::Installed { base, .. } => {
+                let (sealed, open, last) = (self.sealed, self.open, base.last);
+                let mut history = EpochHistory::default();
+                history.push(last);
+                *self = Self {
+                    sealed,
+                    open,
+                    watermark: last.seq,
+                    end: last.seq,
+                    start: last.seq + 1,
+                    history,
+                    writers: base.writers.clone(),
+                    ..Self::default()
+                };
+            }
         }
         Ok(())
+    }
+
+    /// What a full copy that ends at this entry takes along of the log.
+    ///
+    /// # Panics
+    /// When the entry is not in the log.
+    #[must_use]
+    pub fn base_at(&self, seq: u64) -> Base {
+        assert!(seq <= self.end, "a copy goes no further than the log");
+        let last = self.version_at(seq).expect("the log knows the epoch of what its data holds");
+        Base { last, writers: self.writers.up_to(seq) }
+    }
+
+    /// The version of the entry at a place in the log; of place 0 the one before all. `None` where the log does not
+    /// know.
+    #[must_use]
+    pub fn version_at(&self, seq: u64) -> Option<Version> {
+        if seq == 0 {
+            return Some(Version::default());
+        }
+        let epoch = self.history.epoch_at(seq).filter(|_| seq <= self.end)?;
+        Some(Version { epoch, seq })
     }
 
     fn push(&mut self, entry: &Arc<Entry>) -> Result<(), LogGap> {
@@ -70,6 +169,7 @@ impl Durable {
             return Err(LogGap { expected, found });
         }
         self.end = found;
+        self.history.push(entry.version);
         self.entries.push_back(Arc::clone(entry));
         self.writers.record(entry);
         Ok(())
@@ -80,6 +180,7 @@ impl Durable {
             self.entries.pop_back();
         }
         self.end = watermark;
+        self.history.truncate_above(watermark);
         self.writers.roll_back_above(watermark);
     }
 
@@ -173,6 +274,13 @@ impl Writers {
         if entry.id.counter >= writer.floor {
             writer.done.insert(entry.id.counter, (entry.version, entry.reply.clone()));
         }
+    }
+
+    /// The writes up to a place in the log.
+    fn up_to(&self, seq: u64) -> Self {
+        let mut writers = self.clone();
+        writers.roll_back_above(seq);
+        writers
     }
 
     fn roll_back_above(&mut self, watermark: u64) {

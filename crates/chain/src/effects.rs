@@ -2,30 +2,54 @@
 
 use std::sync::Arc;
 
-use simpledynamo_topology::{Epoch, Form, NodeId, PartitionId, Session};
+use simpledynamo_topology::{Command, Epoch, PartitionId};
 
-use crate::{Counts, Entry, Envelope, Outcome};
+use crate::{Counts, DataKey, Entry, Envelope, EpochHistory, Outcome, Record, Version, Writers};
 
 /// What a step asks its driver to do. The driver carries out each list in its order.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Messages, FIFO per receiver.
     pub send: Vec<Envelope>,
+    /// Answers to reads whose value is captured: [`crate::Node::release`] sends them after a look at the clock.
+    pub captured: Vec<Captured>,
     /// Changes to the log, to be made durable in this order and reported by count.
     pub persist: Vec<Persist>,
-    /// Clean entries, to be applied to the data in this order.
-    pub apply: Vec<(PartitionId, Arc<Entry>)>,
+    /// What changes the data: in this order, and behind the changes to the log that came before.
+    pub apply: Vec<Apply>,
     /// Requests of local clients that are answered.
     pub complete: Vec<Completion>,
-    /// Forms to be told to other nodes.
-    pub forms: Vec<(NodeId, Form)>,
+    /// What the control group is asked to decide. Asked again until the topology shows it or makes it void.
+    pub propose: Vec<Command>,
+    /// Entries to be read from the log, for a joiner.
+    pub fetch: Vec<Fetch>,
+    /// Steps of copying this node's data to a joiner.
+    pub copy: Vec<CopyStep>,
     /// Epochs that this node opened: for the log of events.
     pub opened: Vec<(PartitionId, Epoch)>,
-    /// Members whose log ends before what is known to be committed, as `(partition, node, end, watermark)`:
-    /// they lost acknowledged writes, and their partition must not open with them.
-    pub damaged: Vec<(PartitionId, NodeId, u64, u64)>,
+    /// This node's log ends before what is known to be committed: it lost acknowledged writes, and must stop.
+    pub damaged: Vec<Damaged>,
     /// Messages that were dropped, and why.
     pub ignored: Vec<Ignored>,
+}
+
+/// A log that ends before what is known to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The last entry of the log.
+    pub end: u64,
+    /// All up to here was acknowledged.
+    pub watermark: u64,
+}
+
+/// An answer to a read, to be sent if the lease is valid by a clock reading taken after the value was captured
+/// (invariant I7).
+#[derive(Debug)]
+pub struct Captured {
+    /// The answer.
+    pub answer: Envelope,
 }
 
 /// A local client's request that is answered.
@@ -37,11 +61,82 @@ pub struct Completion {
     pub outcome: Outcome,
 }
 
+/// Entries of a partition's log that are no longer in memory, to be read from the disk and given back as
+/// [`crate::Event::Fetched`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The attachment that they are for; comes back with them.
+    pub attachment: u64,
+    /// The first entry wanted.
+    pub from: u64,
+    /// The last entry wanted.
+    pub to: u64,
+    /// Stop after about this many bytes.
+    pub bytes: usize,
+    /// Which epoch each entry of the log is of: what the disk holds of another epoch was replaced.
+    pub history: EpochHistory,
+}
+
+/// A step of copying a partition's data to a joiner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyStep {
+    /// Take a snapshot of the data, and read the first page.
+    Begin {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that it is for; names the snapshot from now on.
+        attachment: u64,
+    },
+    /// Read the next page of the snapshot.
+    Next {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment.
+        attachment: u64,
+    },
+    /// The snapshot is not needed any more. Also said of one that ended by itself.
+    End {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment.
+        attachment: u64,
+    },
+}
+
+/// A change to the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// A clean entry.
+    Entry(PartitionId, Arc<Entry>),
+    /// A page of a full copy: its records replace all that the data holds of the partition in the page's range.
+    Page {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that it came by; comes back with [`crate::Event::PageApplied`].
+        attachment: u64,
+        /// The page.
+        page: Arc<CopyPage>,
+    },
+}
+
+/// A page of a full copy. Together the pages of a copy are one consistent snapshot of a partition's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyPage {
+    /// The place of the page in the copy, from 0 on.
+    pub number: u32,
+    /// The last key of the page before: this one covers what lies after it, in the order of data keys.
+    pub after: Option<DataKey>,
+    /// The records, in the order of their keys. The page covers all up to the last of them.
+    pub records: Vec<(DataKey, Record)>,
+    /// How far the snapshot had come. Given with the last page only, which covers all that is left.
+    pub end: Option<Applied>,
+}
+
 /// A change to a node's log. Replaying them in order gives back each replica's durable state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Persist {
-    /// The node begins this session.
-    Session(Session),
     /// The replica takes part in nothing before this epoch any more.
     Seal {
         /// The partition.
@@ -74,13 +169,66 @@ pub enum Persist {
         /// The last committed entry.
         up_to: u64,
     },
+    /// The replica begins to join: what its log holds above the watermark may never have been committed, and goes.
+    Cut {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that begins, so that this change is told from that of another one.
+        attachment: u64,
+        /// All up to here stays.
+        watermark: u64,
+    },
+    /// The replica begins to be copied as a whole: until [`Persist::Installed`] it counts as empty.
+    Reset {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The data holds a whole copy: the log goes on from there.
+    Installed {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that brought the copy.
+        attachment: u64,
+        /// What the copy's log had come to.
+        base: Arc<Base>,
+    },
+}
+
+/// What a log had come to at the entry up to which a full copy goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The last entry that the copy contains.
+    pub last: Version,
+    /// The writes up to there that can still be asked for again.
+    pub writers: Writers,
 }
 
 impl Persist {
     /// Whether this must reach the disk before it is reported, whatever durability is configured.
     #[must_use]
     pub fn is_vital(&self) -> bool {
-        matches!(self, Self::Session(_) | Self::Seal { .. } | Self::Open { .. })
+        match self {
+            Self::Append { .. } | Self::Watermark { .. } => false,
+            Self::Seal { .. }
+            | Self::Open { .. }
+            | Self::Cut { .. }
+            | Self::Reset { .. }
+            | Self::Installed { .. } => true,
+        }
+    }
+
+    /// The partition that the change is about.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        match self {
+            Self::Seal { partition, .. }
+            | Self::Open { partition, .. }
+            | Self::Append { partition, .. }
+            | Self::Watermark { partition, .. }
+            | Self::Cut { partition, .. }
+            | Self::Reset { partition }
+            | Self::Installed { partition, .. } => *partition,
+        }
     }
 
     /// Bytes that this holds, roughly: for bounds on memory.
@@ -89,7 +237,7 @@ impl Persist {
         match self {
             Self::Append { entry, .. } => entry.weight(),
             Self::Open { entries, .. } => entries.iter().map(|entry| entry.weight()).sum(),
-            Self::Session(_) | Self::Seal { .. } | Self::Watermark { .. } => 0,
+            _ => 0,
         }
     }
 }
@@ -122,6 +270,8 @@ pub enum Ignored {
     Gap,
     /// It answers a request that is no longer awaited.
     NotAwaited,
+    /// It belongs to another attachment of a joiner.
+    OtherAttachment,
 }
 
 impl Ignored {
@@ -137,6 +287,7 @@ impl Ignored {
             Self::Duplicate => "duplicate",
             Self::Gap => "gap",
             Self::NotAwaited => "not_awaited",
+            Self::OtherAttachment => "other_attachment",
         }
     }
 }

@@ -11,8 +11,10 @@
 //! randomness is seen. [`Node`] is one node's whole part: a [`Replica`] for each partition
 //! that it keeps, and the coordinator of the requests of its clients.
 //!
-//! Left out: who forms chains (the topology), leases, and copying to a member that missed writes.
+//! Which members a chain has is decided elsewhere: the control group keeps the topology, and [`control`] holds the
+//! rules by which its leader grants leases and declares sessions ended.
 
+pub mod control;
 mod coordinator;
 mod durable;
 mod effects;
@@ -28,12 +30,14 @@ mod records;
 mod replica;
 
 pub use coordinator::{Outcome, ReadFrom, Timing};
-pub use durable::{Durable, Known, LogGap, Writer, Writers};
-pub use effects::{Applied, Completion, Effects, Ignored, Persist};
+pub use durable::{Durable, EpochHistory, HISTORY_MAX, Known, LogGap, Writer, Writers};
+pub use effects::{
+    Applied, Apply, Base, Captured, Completion, CopyPage, CopyStep, Damaged, Effects, Fetch, Ignored, Persist,
+};
 pub use entry::{Change, DataKey, Displaced, Entry, OpId, Record, Version};
 pub use links::Links;
 pub use message::{Envelope, Message, Refusal};
-pub use node::{Asked, Event, Node, Setup, next_session};
+pub use node::{Asked, Event, Node, Setup};
 pub use operation::{
     Condition, Evaluation, Expiry, ExpiryCondition, Limits, Operation, OperationError, Reply,
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use simpledynamo_topology::{Epoch, Member, PartitionId};
 
-use crate::{Entry, OpId, Operation, Query, Reading, Reply, Version};
+use crate::{Base, CopyPage, Entry, OpId, Operation, Query, Reading, Reply, Version};
 
 /// A message with its fence: whatever does not match the receiver's epoch and session is dropped
 /// (invariant I16).
@@ -24,22 +24,30 @@ pub struct Envelope {
     pub message: Message,
 }
 
+impl Envelope {
+    /// What the receiver says back, in the same epoch.
+    #[must_use]
+    pub fn answer(&self, message: Message) -> Self {
+        Self { partition: self.partition, epoch: self.epoch, from: self.to, to: self.from, message }
+    }
+}
+
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
+    /// Head of a new form to its members: tell me what you hold, once you have stopped what went before.
+    Gather,
     /// Member to head of a new form: everything before this epoch is stopped, durably; here is what I hold.
     Sealed {
         /// All up to here is known to be committed.
         watermark: u64,
         /// The last entry of the member's log.
         end: u64,
-        /// The epoch that the member last opened.
-        open: Epoch,
     },
-    /// Member to head of a new form: this epoch or a later one is used up already.
-    SealRefused {
-        /// The highest epoch that the member knows to be used.
-        used: Epoch,
+    /// Head of a new form to a member: your log lacks what was committed.
+    Lacking {
+        /// All up to here is committed.
+        watermark: u64,
     },
     /// Down the chain: the epoch begins. Replaces all that the receiver holds above the watermark.
     Open {
@@ -66,6 +74,52 @@ pub enum Message {
     Watermark {
         /// The last such entry.
         up_to: u64,
+    },
+    /// Joiner to tail: attach me.
+    Join {
+        /// The attachment that the joiner has, if any: so that a tail that knows it leaves it alone.
+        attachment: Option<u64>,
+        /// The last entry that the joiner knows to be committed; none if it has nothing at all.
+        held: Option<Version>,
+    },
+    /// Tail to joiner: an attachment begins. All that is said in it carries its number.
+    Attach {
+        /// Rises with each attachment of the tail's epoch.
+        attachment: u64,
+        /// Whether the data is copied as a whole, because the log does not reach back.
+        is_copy: bool,
+    },
+    /// Tail to joiner: the next entries.
+    Ship {
+        /// The attachment.
+        attachment: u64,
+        /// The entries, in order.
+        entries: Vec<Arc<Entry>>,
+        /// All up to here is committed.
+        watermark: u64,
+    },
+    /// Joiner to tail: all up to here is durable.
+    Stored {
+        /// The attachment.
+        attachment: u64,
+        /// The last such entry.
+        up_to: u64,
+    },
+    /// Tail to joiner: a page of the data.
+    Page {
+        /// The attachment.
+        attachment: u64,
+        /// The page.
+        page: Arc<CopyPage>,
+        /// What the log had come to at the end of the copy; with the last page only.
+        base: Option<Arc<Base>>,
+    },
+    /// Joiner to tail: the page is in the data.
+    PageStored {
+        /// The attachment.
+        attachment: u64,
+        /// The page's number.
+        number: u32,
     },
     /// Coordinator to head: do this once.
     Write {
@@ -137,6 +191,8 @@ pub enum Refusal {
     Unreachable,
     /// The receiver has as much unfinished work as it takes.
     Overloaded,
+    /// The receiver has no valid lease: it may have been replaced without knowing.
+    NoLease,
 }
 
 impl fmt::Display for Refusal {
@@ -146,6 +202,7 @@ impl fmt::Display for Refusal {
             Self::ChainBroken => "a member of this key's chain cannot be reached",
             Self::Unreachable => "no node that could answer for this key can be reached",
             Self::Overloaded => "the members of this key's chain are overloaded",
+            Self::NoLease => "no majority of the voters can be reached",
         })
     }
 }

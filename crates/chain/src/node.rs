@@ -1,28 +1,31 @@
-//! One node's whole part in the ring: its replicas, the coordinator of its clients' requests, and what it
-//! knows of the others.
+//! One node's whole part in the ring: its replicas, the coordinator of its clients' requests, its lease, and what
+//! it knows of the others.
 //!
-//! A driver feeds it [`Event`]s and requests, calls [`Node::flush`] once all that was there to be read has
-//! been read, and carries out the [`Effects`]. Messages of the node to itself never leave it.
+//! A driver feeds it [`Event`]s and requests, calls [`Node::flush`] once all that was there to be read has been
+//! read, then [`Node::release`] with a fresh look at the clock, and carries out the [`Effects`]. Messages of the node
+//! to itself never leave it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use simpledynamo_ring::Token;
-use simpledynamo_topology::{Command, Epoch, Form, Member, NodeId, PartitionId, Session, Topology};
+use simpledynamo_ring::{Ring, Token};
+use simpledynamo_topology::{Member, NodeId, PartitionId, Session, Topology};
 
+use crate::control::{Lease, Offer, Suspect};
 use crate::coordinator::{Coordinator, View};
 use crate::replica::{Context, Read};
 use crate::{
-    Applied, Durable, Effects, Envelope, Ignored, Limits, Links, Message, Now, Operation, Persist, Query,
-    ReadFrom, Reading, Records, Replica, Timing,
+    Applied, CopyPage, Durable, Effects, Entry, Envelope, Ignored, Limits, Links, Message, Millis, Now,
+    Operation, Persist, Query, ReadFrom, Reading, Records, Refusal, Replica, Timing,
 };
 
 /// What a node starts from.
 pub struct Setup {
-    /// The ring, no sessions known.
-    pub topology: Topology,
-    /// This node in the session that now begins; the session is durable already.
-    pub me: Member,
+    /// The ring.
+    pub ring: Arc<Ring>,
+    /// This node.
+    pub node: NodeId,
     /// Bounds on values.
     pub limits: Limits,
     /// How long requests wait.
@@ -38,20 +41,59 @@ pub struct Setup {
 /// Something that happened to a node.
 #[derive(Debug)]
 pub enum Event {
-    /// A node has introduced itself: it is in this session now.
-    Heard(Member),
-    /// A link to a node was made, and this is the session at its other end.
-    LinkUp(Member),
+    /// The control group has decided something.
+    Topology {
+        /// What the ring is now.
+        topology: Arc<Topology>,
+        /// The session that this process holds according to it; 0 if it holds none.
+        session: Session,
+    },
+    /// A lease was granted.
+    Lease {
+        /// Until when it may be used, by this node's clock.
+        until: Millis,
+        /// The topology that must be known for that.
+        version: u64,
+    },
+    /// A link to a node was made.
+    LinkUp(NodeId),
     /// The link to a node broke.
     LinkDown(NodeId),
-    /// A node that numbers a partition's forms tells one.
-    Form(Form),
     /// A message came.
     Message(Envelope),
     /// These changes are durable; reported in the order in which they were asked for.
     Persisted(Vec<Persist>),
     /// The data has come this far.
     Applied(BTreeMap<PartitionId, Applied>),
+    /// A page of a copy is in the data; with the last one, all of the copy is, durably.
+    PageApplied {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that it came by.
+        attachment: u64,
+        /// The page's number.
+        number: u32,
+    },
+    /// Entries were read from the log; `None` if it no longer has the first of them.
+    Fetched {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that they are for.
+        attachment: u64,
+        /// The entries.
+        entries: Option<Vec<Arc<Entry>>>,
+    },
+    /// A page of a snapshot was read.
+    PageRead {
+        /// The partition.
+        partition: PartitionId,
+        /// The attachment that it is for.
+        attachment: u64,
+        /// The page.
+        page: CopyPage,
+    },
+    /// The node is about to leave: it answers no read any more, for good.
+    Surrender,
     /// Time has passed.
     Tick,
 }
@@ -59,23 +101,24 @@ pub enum Event {
 /// A question, answered or on its way.
 #[derive(Debug)]
 pub enum Asked {
-    /// Answered from this node's own replica.
-    Answered(Reading),
+    /// Captured from this node's own replica: good if [`Node::may_answer`] says so after a fresh look at the clock.
+    Captured(Reading),
     /// Will complete under this number.
     Pending(u64),
 }
 
 /// One node's whole part in the ring.
 pub struct Node {
+    /// Session 0 while the node is not registered.
     me: Member,
     limits: Limits,
-    topology: Topology,
+    topology: Arc<Topology>,
+    lease: Lease,
+    /// The node is about to leave.
+    has_surrendered: bool,
     links: Links,
     replicas: BTreeMap<PartitionId, Replica>,
     coordinator: Coordinator,
-    /// Of the partitions whose forms this node numbers, the form that everybody may hear of: the node's own
-    /// seal for it is durable, so no later session of it can give the number to another form (invariant I1).
-    numbered: BTreeMap<PartitionId, Epoch>,
     /// Replicas that may have something to tell their neighbours.
     touched: Vec<PartitionId>,
 }
@@ -87,36 +130,31 @@ impl Node {
     /// When what the store held contradicts itself.
     #[must_use]
     pub fn new(mut setup: Setup, effects: &mut Effects) -> Self {
-        let (me, topology) = (setup.me, &mut setup.topology);
-        let mine: Vec<PartitionId> =
-            topology.partitions().filter(|&id| topology.preference(id).any(|node| node == me.node)).collect();
+        let me = Member { node: setup.node, session: Session(0) };
+        let topology = Topology::new(Arc::clone(&setup.ring));
         let mut replicas = BTreeMap::new();
-        for id in mine {
+        for id in topology.partitions().filter(|&id| topology.keeps(me.node, id)) {
             let log = setup.replicas.remove(&id).unwrap_or_default();
-            // The last form may have been told to some already, so the next one needs a higher number.
-            topology.apply(Command::Raise(id, log.sealed.max(log.open)));
-            let arc = topology.ring().partitions()[id.index()].clone();
+            let arc = setup.ring.partitions()[id.index()].clone();
             let replica = Replica::new(id, arc, me, log, setup.applied.remove(&id).unwrap_or_default());
             replica.recover(effects);
             replicas.insert(id, replica);
         }
-        let nodes = topology.ring().names().len();
-        let partitions = topology.partitions().count();
-        let mut node = Self {
+        let (nodes, partitions) = (setup.ring.names().len(), topology.partitions().count());
+        Self {
             me,
             limits: setup.limits,
-            links: Links::new(me, nodes),
+            topology: Arc::new(topology),
+            lease: Lease::default(),
+            has_surrendered: false,
+            links: Links::new(me.node, nodes),
             coordinator: Coordinator::new(me, partitions, nodes, setup.timing, setup.read_from),
             replicas,
-            topology: setup.topology,
-            numbered: BTreeMap::new(),
             touched: Vec::new(),
-        };
-        node.register(me, effects);
-        node
+        }
     }
 
-    /// This node in its present session.
+    /// This node in its present session; session 0 while it has none.
     #[must_use]
     pub fn me(&self) -> Member {
         self.me
@@ -124,7 +162,7 @@ impl Node {
 
     /// What the node knows of the ring.
     #[must_use]
-    pub fn topology(&self) -> &Topology {
+    pub fn topology(&self) -> &Arc<Topology> {
         &self.topology
     }
 
@@ -134,16 +172,20 @@ impl Node {
         &self.replicas
     }
 
-    /// Whether every chain is formed, and those that this node is in are open and all of their members can be
-    /// reached, as far as this node knows.
+    /// Whether the node may answer reads at this moment.
+    #[must_use]
+    pub fn has_lease(&self, now: Millis) -> bool {
+        self.lease.is_valid(now)
+    }
+
+    /// Whether every chain of the ring is whole, and this node has opened the forms that it is in.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let is_open = |replica: &Replica| {
-            let form = replica.form().filter(|_| replica.is_serving());
-            form.is_some_and(|form| self.links.reach_all(&form.members))
+        let has_opened = |(&id, replica): (&PartitionId, &Replica)| {
+            replica.is_serving() && replica.form() == self.topology.form(id)
         };
-        self.topology.partitions().all(|partition| self.topology.form(partition).is_some())
-            && self.replicas.values().all(is_open)
+        self.topology.partitions().all(|id| self.topology.is_whole(id))
+            && self.replicas.iter().all(has_opened)
     }
 
     /// Writes whose outcome is awaited.
@@ -152,21 +194,37 @@ impl Node {
         self.coordinator.writes_in_flight()
     }
 
+    /// The partitions that this node could start, for its next renewal.
+    #[must_use]
+    pub fn offers(&self) -> Vec<Offer> {
+        self.replicas.values().filter_map(Replica::offer).collect()
+    }
+
+    /// The members that hold up a chain, as far as this node can tell, for its next renewal.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<Suspect> {
+        self.replicas.values().filter_map(Replica::suspect).collect()
+    }
+
     /// Takes an event.
     pub fn step(&mut self, now: Now, event: Event, records: &dyn Records, effects: &mut Effects) {
         match event {
-            Event::Heard(member) => self.on_heard(now, member, effects),
-            Event::LinkUp(member) => self.on_link_up(now, member, effects),
-            Event::LinkDown(node) => {
-                self.links.set(node, None);
-                let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-                self.coordinator.on_link_down(view, node, effects);
+            Event::Topology { topology, session } => self.on_topology(now, topology, session, effects),
+            Event::Lease { until, version } => {
+                if !self.has_surrendered {
+                    self.lease.grant(until, version);
+                    self.retry_held(now, effects);
+                }
             }
-            Event::Form(form) => self.on_form_told(now, form, effects),
+            Event::LinkUp(node) => self.on_link_up(now, node, effects),
+            Event::LinkDown(node) => self.on_link_down(now, node, effects),
             Event::Message(envelope) => self.on_message(now, envelope, records, effects),
             Event::Persisted(persists) => {
                 for persist in &persists {
-                    self.on_persisted(now, persist, records, effects);
+                    let partition = persist.partition();
+                    self.at(now, partition, records, |replica, context| {
+                        replica.on_persisted(context, persist, effects);
+                    });
                 }
             }
             Event::Applied(applied) => {
@@ -176,9 +234,32 @@ impl Node {
                     replica.on_applied(applied.up_to);
                 }
             }
+            Event::PageApplied { partition, attachment, number } => {
+                self.at(now, partition, records, |replica, _| {
+                    replica.on_page_applied(attachment, number, effects);
+                });
+            }
+            Event::Fetched { partition, attachment, entries } => {
+                self.at(now, partition, records, |replica, context| {
+                    replica.on_fetched(context, attachment, entries, effects);
+                });
+            }
+            Event::PageRead { partition, attachment, page } => {
+                self.at(now, partition, records, |replica, _| {
+                    replica.on_page_read(attachment, page, effects);
+                });
+            }
+            Event::Surrender => {
+                self.has_surrendered = true;
+                self.lease.end();
+            }
             Event::Tick => {
                 let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-                self.coordinator.on_tick(view, effects);
+                self.coordinator.on_tick(view, self.lease.is_valid(now.millis), effects);
+                let ids: Vec<PartitionId> = self.replicas.keys().copied().collect();
+                for id in ids {
+                    self.at(now, id, records, |replica, context| replica.on_tick(context, effects));
+                }
             }
         }
     }
@@ -186,18 +267,19 @@ impl Node {
     /// Starts a write; it completes under the number returned.
     pub fn write(&mut self, now: Now, key: Bytes, operation: Operation, effects: &mut Effects) -> u64 {
         let partition = self.partition_of(&key);
+        let has_lease = self.lease.is_valid(now.millis);
         let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-        self.coordinator.write(view, partition, key, operation, effects)
+        self.coordinator.write(view, has_lease, partition, key, operation, effects)
     }
 
-    /// Asks for a key: answered at once if this node's own replica can.
+    /// Asks for a key: captured at once if this node's own replica can.
     pub fn read(&mut self, now: Now, query: Query, records: &dyn Records, effects: &mut Effects) -> Asked {
         let Query::Get { key, .. } = &query else { unreachable!("other questions name their partition") };
         let partition = self.partition_of(key);
         self.ask(now, partition, query, records, effects)
     }
 
-    /// Asks a member of a partition: answered at once if this node's own replica can.
+    /// Asks a member of a partition: captured at once if this node's own replica can.
     pub fn ask(
         &mut self,
         now: Now,
@@ -207,15 +289,35 @@ impl Node {
         effects: &mut Effects,
     ) -> Asked {
         if let Some(replica) = self.replicas.get(&partition)
+            && self.lease.is_valid(now.millis)
             && replica.form().is_some_and(|form| self.coordinator.reads_locally(form))
         {
-            let context = Context { now, records, links: &self.links, limits: self.limits };
+            let context = Context {
+                now,
+                records,
+                links: &self.links,
+                limits: self.limits,
+                topology: &self.topology,
+                timing: self.coordinator.timing(),
+            };
             if let Read::Answer(reading) = replica.read(&context, &query) {
-                return Asked::Answered(reading);
+                return Asked::Captured(reading);
             }
         }
+        Asked::Pending(self.forward(now, partition, query, effects))
+    }
+
+    /// Whether what was captured just now may be answered. `clock` was read after the capture; the node took no
+    /// event in between.
+    #[must_use]
+    pub fn may_answer(&self, clock: Millis) -> bool {
+        self.lease.is_valid(clock)
+    }
+
+    /// Sends a question to a member; it completes under the number returned.
+    pub fn forward(&mut self, now: Now, partition: PartitionId, query: Query, effects: &mut Effects) -> u64 {
         let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-        Asked::Pending(self.coordinator.read(view, partition, query, effects))
+        self.coordinator.read(view, partition, query, effects)
     }
 
     /// Says what has not been said yet, and delivers what the node said to itself.
@@ -230,7 +332,7 @@ impl Node {
                 }
                 for id in touched {
                     if let Some(replica) = self.replicas.get_mut(&id) {
-                        replica.flush(effects);
+                        replica.flush(now.millis, effects);
                     }
                 }
             }
@@ -240,9 +342,25 @@ impl Node {
         }
     }
 
+    /// Sends the answers whose values were captured, if the lease is still valid by this look at the clock, which
+    /// must come after the captures; otherwise refuses them (invariant I7). Returns whether there were any: then the
+    /// node may have something to say to itself.
+    pub fn release(&mut self, clock: Millis, effects: &mut Effects) -> bool {
+        let is_valid = self.lease.is_valid(clock);
+        let captured = std::mem::take(&mut effects.captured);
+        let were_any = !captured.is_empty();
+        for captured in captured {
+            let mut envelope = captured.answer;
+            if !is_valid && let Message::ReadDone { id, .. } = envelope.message {
+                envelope.message = Message::ReadRefused { id, refusal: Refusal::NoLease };
+            }
+            effects.send.push(envelope);
+        }
+        were_any
+    }
+
     fn partition_of(&self, key: &[u8]) -> PartitionId {
-        let index = self.topology.ring().partition_of(Token::of(key));
-        PartitionId(u16::try_from(index).expect("at most 65,535 partitions"))
+        PartitionId::at(self.topology.ring().partition_of(Token::of(key)))
     }
 
     fn touch(&mut self, partition: PartitionId) {
@@ -251,111 +369,92 @@ impl Node {
         }
     }
 
-    /// A node begins a session: the chains that it is in, and whose forms this node numbers, are formed anew.
-    fn register(&mut self, member: Member, effects: &mut Effects) -> Vec<PartitionId> {
-        let mut formed = self.topology.apply(Command::Register(member));
-        formed.retain(|&partition| self.reform(partition, effects));
-        formed
+    /// Lets a replica take something.
+    fn at(
+        &mut self,
+        now: Now,
+        partition: PartitionId,
+        records: &dyn Records,
+        take: impl FnOnce(&mut Replica, &Context<'_>),
+    ) {
+        let context = Context {
+            now,
+            records,
+            links: &self.links,
+            limits: self.limits,
+            topology: &self.topology,
+            timing: self.coordinator.timing(),
+        };
+        let replica = self.replicas.get_mut(&partition).expect("only this node's replicas ask for anything");
+        take(replica, &context);
+        self.touch(partition);
     }
 
-    /// Forms a chain anew if that is this node's to do and every member is known.
-    fn reform(&mut self, partition: PartitionId, effects: &mut Effects) -> bool {
-        let is_ours = self.topology.former(partition) == self.me.node;
-        let is_formed = is_ours && !self.topology.apply(Command::Reform(partition)).is_empty();
-        if is_formed {
-            // The others are told once our own seal is durable.
-            let form = self.topology.form(partition).expect("it was formed just now").clone();
-            let replica = self.replicas.get_mut(&partition).expect("the former keeps its partition");
-            replica.on_form(form, effects);
-            self.touch(partition);
-        }
-        is_formed
-    }
-
-    /// As the node that numbers this partition's forms: tells everybody the one that it has sealed for.
-    fn tell_form(&mut self, partition: PartitionId, sealed: Epoch, effects: &mut Effects) {
-        if self.topology.former(partition) != self.me.node {
+    fn on_topology(&mut self, now: Now, topology: Arc<Topology>, session: Session, effects: &mut Effects) {
+        if topology.version() <= self.topology.version() && session == self.me.session {
             return;
         }
-        self.numbered.insert(partition, sealed);
-        let form = self.topology.form(partition).expect("what it sealed for was formed").clone();
-        if form.epoch != sealed {
-            // There is a newer one already, whose seal comes next.
-            return;
+        let before = std::mem::replace(&mut self.topology, topology);
+        if session != self.me.session {
+            self.begin_session(session, effects);
         }
-        let nodes = self.topology.ring().names().len();
-        let others = (0..nodes).filter(|&index| index != self.me.node.index());
-        effects.forms.extend(others.map(|index| (node_id(index), form.clone())));
-    }
-
-    fn on_heard(&mut self, now: Now, member: Member, effects: &mut Effects) {
-        if member.session <= self.topology.session(member.node) {
-            return;
+        for replica in self.replicas.values_mut() {
+            replica.on_topology(&self.topology, now.millis, effects);
         }
-        // Whatever we call a link to it leads to a session that has ended.
-        self.links.set(member.node, None);
-        let formed = self.register(member, effects);
+        self.touched = self.replicas.keys().copied().collect();
+        // Only now: what is answered under a lease is answered by replicas that know at least this topology.
+        self.lease.know(self.topology.version());
+        let has_lease = self.lease.is_valid(now.millis);
         let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-        for partition in formed {
-            self.coordinator.on_form(view, partition, effects);
-        }
-    }
-
-    fn on_link_up(&mut self, now: Now, member: Member, effects: &mut Effects) {
-        if member.session < self.topology.session(member.node) {
-            return effects.ignored.push(Ignored::SenderSession);
-        }
-        self.links.set(member.node, Some(member.session));
-        let formed = self.register(member, effects);
-        // The new link has to carry again whatever the old one may have lost; forms first.
         for partition in self.topology.partitions() {
-            if self.topology.former(partition) == self.me.node
-                && let Some(form) = self.topology.form(partition)
-                && self.numbered.get(&partition) == Some(&form.epoch)
-            {
-                effects.forms.push((member.node, form.clone()));
+            if self.topology.chain(partition) != before.chain(partition) {
+                self.coordinator.on_chain(view, has_lease, partition, effects);
             }
         }
-        let ids: Vec<PartitionId> = self.replicas.keys().copied().collect();
-        for id in ids {
-            self.replicas.get_mut(&id).expect("listed").on_link_up(member.node, effects);
-            self.touch(id);
-        }
-        let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-        for partition in formed {
-            self.coordinator.on_form(view, partition, effects);
-        }
-        self.coordinator.on_link_up(view, member.node, effects);
     }
 
-    fn on_form_told(&mut self, now: Now, form: Form, effects: &mut Effects) {
-        let partition = form.partition;
-        let is_known = self.topology.form(partition) == Some(&form);
-        if !is_known && self.topology.apply(Command::Adopt(form.clone())).is_empty() {
-            self.refuse_form(&form, effects);
-            return effects.ignored.push(Ignored::StaleEpoch);
+    /// The session so far has ended; 0 means that there is none now.
+    fn begin_session(&mut self, session: Session, effects: &mut Effects) {
+        self.lease.end();
+        self.me.session = session;
+        self.coordinator.begin_session(session, effects);
+        for replica in self.replicas.values_mut() {
+            replica.begin_session(session, effects);
         }
-        if let Some(replica) = self.replicas.get_mut(&partition) {
-            replica.on_form(form, effects);
-            self.touch(partition);
-        }
-        let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-        self.coordinator.on_form(view, partition, effects);
     }
 
-    /// The number of this form is used up. Either the form is told late, and its head knows of the newer one,
-    /// or the head's disk has lost what was numbered, and it must give a higher number.
-    fn refuse_form(&mut self, form: &Form, effects: &mut Effects) {
-        let used = self.topology.form(form.partition).expect("only a known form voids another").epoch;
-        if form.member(self.me.node) == Some(self.me) {
-            let message = Message::SealRefused { used };
-            let (partition, epoch, from, to) = (form.partition, form.epoch, self.me, form.head());
-            effects.send.push(Envelope { partition, epoch, from, to, message });
+    fn retry_held(&mut self, now: Now, effects: &mut Effects) {
+        if self.lease.is_valid(now.millis) {
+            let view = View { now: now.millis, topology: &self.topology, links: &self.links };
+            self.coordinator.on_lease(view, effects);
         }
+    }
+
+    fn on_link_up(&mut self, now: Now, node: NodeId, effects: &mut Effects) {
+        self.links.set(node, true);
+        // The new link has to carry again whatever the old one may have lost.
+        for replica in self.replicas.values_mut() {
+            replica.on_link_up(node, effects);
+        }
+        self.touched = self.replicas.keys().copied().collect();
+        let has_lease = self.lease.is_valid(now.millis);
+        let view = View { now: now.millis, topology: &self.topology, links: &self.links };
+        self.coordinator.on_link_up(view, has_lease, node, effects);
+    }
+
+    fn on_link_down(&mut self, now: Now, node: NodeId, effects: &mut Effects) {
+        self.links.set(node, false);
+        for replica in self.replicas.values_mut() {
+            replica.on_link_down(node, effects);
+        }
+        self.touched = self.replicas.keys().copied().collect();
+        let view = View { now: now.millis, topology: &self.topology, links: &self.links };
+        self.coordinator.on_link_down(view, node, effects);
     }
 
     fn on_message(&mut self, now: Now, envelope: Envelope, records: &dyn Records, effects: &mut Effects) {
         if let Err(reason) = self.check_sessions(&envelope) {
+            self.refuse_stranger(&envelope, effects);
             return effects.ignored.push(reason);
         }
         match &envelope.message {
@@ -367,68 +466,48 @@ impl Node {
                 let view = View { now: now.millis, topology: &self.topology, links: &self.links };
                 self.coordinator.on_message(view, envelope, effects);
             }
-            &Message::SealRefused { used } => self.on_seal_refused(now, &envelope, used, effects),
+            Message::Read { id, .. } if !self.lease.is_valid(now.millis) => {
+                let message = Message::ReadRefused { id: *id, refusal: Refusal::NoLease };
+                effects.send.push(envelope.answer(message));
+            }
+            _ if !self.replicas.contains_key(&envelope.partition) => {
+                effects.ignored.push(Ignored::WrongRole);
+            }
             _ => {
                 let partition = envelope.partition;
-                let context = Context { now, records, links: &self.links, limits: self.limits };
-                let Some(replica) = self.replicas.get_mut(&partition) else {
-                    return effects.ignored.push(Ignored::WrongRole);
-                };
-                replica.on_message(&context, envelope, effects);
-                self.touch(partition);
+                self.at(now, partition, records, |replica, context| {
+                    replica.on_message(context, envelope, effects);
+                });
             }
         }
     }
 
-    /// A message counts only between the present sessions of its sender and its receiver (invariant I16).
+    /// A message counts only between live sessions of its sender and its receiver (invariant I16).
     fn check_sessions(&self, envelope: &Envelope) -> Result<(), Ignored> {
-        if envelope.to != self.me {
+        if envelope.to != self.me || self.me.session == Session(0) {
             return Err(Ignored::ReceiverSession);
         }
-        if envelope.from.session != self.topology.session(envelope.from.node) {
+        if envelope.from.node.index() >= self.topology.ring().names().len()
+            || envelope.partition.index() >= self.topology.ring().partitions().len()
+            || !self.topology.is_live(envelope.from)
+        {
             return Err(Ignored::SenderSession);
         }
         Ok(())
     }
 
-    /// A member knows of a later form than ours: number the next one above that.
-    fn on_seal_refused(&mut self, now: Now, envelope: &Envelope, used: Epoch, effects: &mut Effects) {
-        let partition = envelope.partition;
-        let is_current = self.topology.form(partition).is_some_and(|form| form.epoch == envelope.epoch);
-        if self.topology.former(partition) != self.me.node || !is_current {
-            return effects.ignored.push(Ignored::StaleEpoch);
+    /// A request that comes before this node has heard of the sender's session is refused rather than dropped, so
+    /// that it is tried again soon.
+    fn refuse_stranger(&self, envelope: &Envelope, effects: &mut Effects) {
+        if envelope.to != self.me || self.me.session == Session(0) {
+            return;
         }
-        self.topology.apply(Command::Raise(partition, used));
-        if self.reform(partition, effects) {
-            let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-            self.coordinator.on_form(view, partition, effects);
-        }
-    }
-
-    fn on_persisted(&mut self, now: Now, persist: &Persist, records: &dyn Records, effects: &mut Effects) {
-        let partition = match persist {
-            Persist::Session(_) => return,
-            Persist::Seal { partition, .. }
-            | Persist::Open { partition, .. }
-            | Persist::Append { partition, .. }
-            | Persist::Watermark { partition, .. } => *partition,
+        let refusal = Refusal::NotServing;
+        let message = match &envelope.message {
+            Message::Write { id, copy, .. } => Message::WriteRefused { id: *id, copy: *copy, refusal },
+            Message::Read { id, .. } => Message::ReadRefused { id: *id, refusal },
+            _ => return,
         };
-        let context = Context { now, records, links: &self.links, limits: self.limits };
-        let replica = self.replicas.get_mut(&partition).expect("only this node's replicas ask for changes");
-        replica.on_persisted(&context, persist, effects);
-        if let Persist::Seal { epoch, .. } = persist {
-            self.tell_form(partition, *epoch, effects);
-        }
-        self.touch(partition);
+        effects.send.push(envelope.answer(message));
     }
-}
-
-fn node_id(index: usize) -> NodeId {
-    NodeId(u16::try_from(index).expect("at most 65,535 nodes"))
-}
-
-/// The session after the last one that a store recorded.
-#[must_use]
-pub fn next_session(last: Session) -> Session {
-    Session(last.0 + 1)
 }

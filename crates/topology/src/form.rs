@@ -1,11 +1,16 @@
-//! The form of a chain in one epoch.
+//! Names of nodes and partitions, and the form of a chain in one epoch.
 
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
         pub struct $name(pub $inner);
 
         impl fmt::Display for $name {
@@ -25,12 +30,16 @@ number! {
     PartitionId(u16)
 }
 number! {
-    /// One life of a node in the ring. Rises with every start of the process; 0 is no session.
+    /// One life of a node in the ring, ended by `Down` or by the node's next registration. 0 is no session.
     Session(u64)
 }
 number! {
     /// The number of a chain's form. 0 is before the first form.
     Epoch(u64)
+}
+number! {
+    /// One activation of a controller: the place of its `ControllerUp` in the control log. 0 is none.
+    Generation(u64)
 }
 
 impl NodeId {
@@ -39,6 +48,15 @@ impl NodeId {
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
+
+    /// The node at an index in ring order.
+    ///
+    /// # Panics
+    /// When the index is above 65,535: no ring is that large.
+    #[must_use]
+    pub fn at(index: usize) -> Self {
+        Self(u16::try_from(index).expect("at most 65,535 nodes"))
+    }
 }
 
 impl PartitionId {
@@ -46,6 +64,15 @@ impl PartitionId {
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// The partition at an index in ring order.
+    ///
+    /// # Panics
+    /// When the index is above 65,535: no ring is that large.
+    #[must_use]
+    pub fn at(index: usize) -> Self {
+        Self(u16::try_from(index).expect("at most 65,535 partitions"))
     }
 }
 
@@ -58,7 +85,7 @@ impl Epoch {
 }
 
 /// A node in one of its sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// The node.
     pub node: NodeId,
@@ -66,10 +93,16 @@ pub struct Member {
     pub session: Session,
 }
 
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.node, self.session)
+    }
+}
+
 /// The members that serve a partition in one epoch, head first.
 ///
 /// Invariant: never empty, and no node comes twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
     /// The partition served.
     pub partition: PartitionId,

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simpledynamo_topology::{Epoch, Form, Member, NodeId};
+use simpledynamo_topology::{Command, Epoch, Form, Member, NodeId};
 
-use super::{Context, Phase, Replica, Service, envelope};
-use crate::{Effects, Entry, Envelope, Ignored, Message, Persist, Refusal};
+use super::{ASK_AGAIN, Context, Phase, Replica, Service, envelope};
+use crate::control::Suspect;
+use crate::{Damaged, Effects, Entry, Ignored, Message, Millis, Persist, Refusal};
 
 /// A chain being formed, as one member sees it.
 pub(super) struct Formation {
     pub(super) form: Form,
+    /// When this member heard of the form.
+    began: Millis,
     /// Whether this member's own seal is durable.
-    sealed: bool,
+    is_sealed: bool,
     /// At the head: what each member that has sealed holds.
     reports: BTreeMap<NodeId, Report>,
+    /// At the head: when to ask for what is missing again.
+    ask_at: Millis,
 }
 
 /// What a member holds that has sealed.
@@ -24,57 +29,75 @@ pub(super) struct Report {
     pub(super) watermark: u64,
     /// The last entry of its log.
     pub(super) end: u64,
-    /// The epoch that it last opened.
-    pub(super) open: Epoch,
 }
 
 impl Replica {
     /// The chain has a new form: stop what went before, durably, then report to the new head.
-    pub(crate) fn on_form(&mut self, form: Form, effects: &mut Effects) {
-        if self.form() == Some(&form) {
-            // Told again, because our answer may have been lost.
-            return self.report_seal(effects);
-        }
-        if form.member(self.me.node) != Some(self.me) {
-            return effects.ignored.push(Ignored::ReceiverSession);
-        }
-        let used = self.log.sealed.max(self.log.open);
-        if form.epoch <= used {
-            let head = form.head();
-            return effects.send.push(envelope(&form, self.me, head, Message::SealRefused { used }));
-        }
-        self.refuse_waiting(Refusal::NotServing, effects);
+    pub(super) fn begin_forming(&mut self, form: Form, now: Millis, effects: &mut Effects) {
+        assert!(form.epoch > self.log.open, "I1: an epoch is opened once");
+        self.stop(Refusal::NotServing, effects);
         let epoch = form.epoch;
-        self.phase = Phase::Forming(Formation { form, sealed: false, reports: BTreeMap::new() });
+        self.phase = Phase::Forming(Formation {
+            form,
+            began: now,
+            is_sealed: false,
+            reports: BTreeMap::new(),
+            ask_at: now + ASK_AGAIN,
+        });
         self.persist(Persist::Seal { partition: self.partition, epoch }, effects);
+        self.gather(effects);
     }
 
-    pub(super) fn on_seal_durable(&mut self, epoch: Epoch, effects: &mut Effects) {
-        if let Phase::Forming(formation) = &mut self.phase
-            && formation.form.epoch == epoch
-        {
-            formation.sealed = true;
-            self.report_seal(effects);
+    /// At the head: asks the members that have not reported. Those that sealed before the head heard of the form have
+    /// told it in vain.
+    fn gather(&self, effects: &mut Effects) {
+        let Phase::Forming(formation) = &self.phase else { return };
+        let form = &formation.form;
+        if form.head() != self.me {
+            return;
+        }
+        for &member in form.members.iter().filter(|member| !formation.reports.contains_key(&member.node)) {
+            if member != self.me {
+                effects.send.push(envelope(form, self.me, member, Message::Gather));
+            }
+        }
+    }
+
+    pub(super) fn on_gather(&mut self, from: Member, effects: &mut Effects) {
+        match &self.phase {
+            Phase::Forming(formation) if formation.form.head() == from => self.report_seal(effects),
+            _ => effects.ignored.push(Ignored::Duplicate),
+        }
+    }
+
+    pub(super) fn on_seal_durable(&mut self, sealed: Epoch, effects: &mut Effects) {
+        match &mut self.phase {
+            Phase::Forming(formation) if formation.form.epoch == sealed => {
+                formation.is_sealed = true;
+                self.report_seal(effects);
+            }
+            Phase::Offering { epoch, is_durable } if *epoch == sealed => *is_durable = true,
+            _ => {}
         }
     }
 
     /// Tells the new head what we hold, once our seal is durable.
     pub(super) fn report_seal(&mut self, effects: &mut Effects) {
         let Phase::Forming(formation) = &self.phase else { return };
-        if !formation.sealed {
+        if !formation.is_sealed {
             return;
         }
-        let report = Report { watermark: self.log.watermark, end: self.log.end, open: self.log.open };
+        let report = Report { watermark: self.log.watermark, end: self.log.end };
         let head = formation.form.head();
         if head == self.me {
             self.on_sealed(self.me, report, effects);
         } else {
-            let message = Message::Sealed { watermark: report.watermark, end: report.end, open: report.open };
+            let message = Message::Sealed { watermark: report.watermark, end: report.end };
             effects.send.push(envelope(&formation.form, self.me, head, message));
         }
     }
 
-    /// At the head: a member has sealed. When all have, the epoch opens.
+    /// At the head: a member has sealed. When all have, the control group is asked to open the epoch.
     pub(super) fn on_sealed(&mut self, from: Member, report: Report, effects: &mut Effects) {
         let Phase::Forming(formation) = &mut self.phase else {
             return effects.ignored.push(Ignored::Duplicate);
@@ -83,16 +106,45 @@ impl Replica {
             return effects.ignored.push(Ignored::WrongRole);
         }
         formation.reports.insert(from.node, report);
-        let reports = &formation.reports;
-        if reports.len() < formation.form.members.len() {
-            return;
+        self.propose_open(effects);
+    }
+
+    /// At the head: what every member holds, once all have sealed (invariant I6). Members of earlier forms whose
+    /// session lives are members of this one; all other sessions have ended.
+    fn gathered(&self) -> Option<(&Formation, u64)> {
+        let Phase::Forming(formation) = &self.phase else { return None };
+        let (form, reports) = (&formation.form, &formation.reports);
+        if form.head() != self.me || reports.len() < form.members.len() {
+            return None;
         }
         let watermark = reports.values().map(|report| report.watermark).max().expect("a chain has members");
-        if let Some((&node, short)) = reports.iter().find(|(_, report)| report.end < watermark) {
-            // Committed entries are durable on every member: this one lost some. It must not serve.
-            effects.damaged.push((self.partition, node, short.end, watermark));
-            return;
+        Some((formation, watermark))
+    }
+
+    fn propose_open(&self, effects: &mut Effects) {
+        let Some((formation, watermark)) = self.gathered() else { return };
+        let form = &formation.form;
+        // Committed entries are durable on every member: whoever lacks some has lost them, and must not serve.
+        let is_short = |member: &&Member| formation.reports[&member.node].end < watermark;
+        if let Some(&member) = form.members.iter().find(is_short) {
+            let message = Message::Lacking { watermark };
+            return effects.send.push(envelope(form, self.me, member, message));
         }
+        let (partition, epoch, head) = (self.partition, form.epoch, self.me);
+        effects.propose.push(Command::Opened { partition, epoch, head });
+    }
+
+    /// The head of the form has found that this log lacks what was committed.
+    pub(super) fn on_lacking(&self, from: Member, watermark: u64, effects: &mut Effects) {
+        if self.form().map(Form::head) != Some(from) {
+            return effects.ignored.push(Ignored::WrongRole);
+        }
+        effects.damaged.push(Damaged { partition: self.partition, end: self.log.end, watermark });
+    }
+
+    /// At the head: the control group has decided that the epoch is opened.
+    pub(super) fn try_open(&mut self, effects: &mut Effects) {
+        let Some((formation, watermark)) = self.gathered() else { return };
         let form = formation.form.clone();
         let entries: Vec<Arc<Entry>> = self.log.entries_above(watermark).cloned().collect();
         self.open(form, watermark, &entries, effects);
@@ -115,7 +167,7 @@ impl Replica {
             return effects.ignored.push(Ignored::Gap);
         }
         match &self.phase {
-            Phase::Forming(formation) if formation.sealed => {
+            Phase::Forming(formation) if formation.is_sealed => {
                 let form = formation.form.clone();
                 self.open(form, watermark, entries, effects);
                 self.on_append(context, from, &[], durable, effects);
@@ -128,39 +180,37 @@ impl Replica {
 
     /// Opens an epoch: all up to the watermark is clean, and `entries` is all there is above it.
     fn open(&mut self, form: Form, watermark: u64, entries: &[Arc<Entry>], effects: &mut Effects) {
-        let (epoch, before) = (form.epoch, self.log.watermark);
-        for entry in self.log.entries_above(watermark) {
-            self.versions.remove(entry);
-            self.weight -= entry.weight();
-        }
+        let epoch = form.epoch;
+        self.clean(watermark, effects);
+        self.forget_above(watermark);
         for entry in entries {
             self.versions.push(entry);
             self.weight += entry.weight();
         }
         let entries = entries.to_vec();
         self.persist(Persist::Open { partition: self.partition, epoch, watermark, entries }, effects);
-        for seq in before + 1..=watermark {
-            self.count(seq);
-            let entry = self.log.entry(seq).expect("what was not clean is in the log");
-            effects.apply.push((self.partition, Arc::clone(entry)));
-        }
         self.phase = Phase::Serving(Service::new(form, self.me.node, watermark, self.log.end));
         effects.opened.push((self.partition, epoch));
+        // Requests that came early are taken as if they came now.
+        effects.send.append(&mut self.parked);
     }
 
-    /// Answers every waiting read that somebody else must be asked.
-    fn refuse_waiting(&mut self, refusal: Refusal, effects: &mut Effects) {
-        let Phase::Serving(service) = &self.phase else { return };
-        self.waiting_count = 0;
-        for waiting in std::mem::take(&mut self.waiting).into_values().flatten() {
-            let message = Message::ReadRefused { id: waiting.id, refusal };
-            effects.send.push(Envelope {
-                partition: self.partition,
-                epoch: service.form.epoch,
-                from: self.me,
-                to: waiting.from,
-                message,
-            });
+    pub(super) fn tick_forming(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        let Phase::Forming(formation) = &mut self.phase else { return };
+        let now = context.now.millis;
+        if formation.form.head() != self.me || now < formation.ask_at {
+            return;
         }
+        formation.ask_at = now + ASK_AGAIN;
+        let is_missing = |member: &&Member| !formation.reports.contains_key(&member.node);
+        let missing = formation.form.members.iter().rev().find(is_missing);
+        if let Some(member) = missing.filter(|member| **member != self.me)
+            && now >= formation.began + 2 * context.timing.lease
+        {
+            let (partition, epoch, node) = (self.partition, formation.form.epoch, member.node);
+            self.suspect = Some(Suspect { partition, epoch, node });
+        }
+        self.gather(effects);
+        self.propose_open(effects);
     }
 }

@@ -1,9 +1,11 @@
 //! One node's part in the chain of one partition.
 //!
-//! A replica is either *forming* or *serving*. A new [`Form`] stops it: it seals everything before the form's
-//! epoch, durably, and reports to the form's head what it holds. The head waits until all members have
-//! sealed, then opens the epoch: the highest watermark reported, and its own log above it, go down the chain
-//! as one unit, and replace whatever the others hold above that watermark. From then on the epoch serves.
+//! A replica is *forming* or *serving* as a member of the chain's form, *joining* while it lacks what was committed,
+//! *offering* to start the partition when no member lives, or *idle*. A new [`Form`] that it is in stops it: it
+//! seals everything before the form's epoch, durably, and reports to the form's head what it holds. The head waits
+//! until all members have sealed, has the control group decide that the epoch is opened, and opens it: the highest
+//! watermark reported, and its own log above it, go down the chain as one unit, and replace whatever the others hold
+//! above that watermark. From then on the epoch serves.
 //!
 //! While serving, [`Replica::flush`] says what neighbours have not been told yet: new entries and *durable up
 //! to* down the chain, the watermark up the chain. So whatever happened since the last flush travels in one
@@ -14,27 +16,35 @@
 //! because the head's own log does.
 
 mod formation;
+mod joiners;
+mod joining;
 mod reading;
+mod serving;
 mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use simpledynamo_ring::Partition;
-use simpledynamo_topology::{Epoch, Form, Member, NodeId, PartitionId};
+use simpledynamo_topology::{Epoch, Form, Member, NodeId, PartitionId, Session, Topology};
 
+use crate::control::{Offer, Suspect};
 use crate::{
-    Applied, Change, Counts, DataKey, Displaced, Durable, Effects, Entry, Envelope, Ignored, Known, Limits,
-    Links, Message, Now, OpId, Operation, Persist, Record, Records, Refusal, Reply, Version,
+    Applied, Apply, Counts, DataKey, Durable, Effects, Entry, Envelope, Ignored, Limits, Links, Message,
+    Millis, Now, Persist, Record, Records, Refusal, Timing,
 };
 use formation::Formation;
+use joining::Joining;
 pub(crate) use reading::Read;
 use reading::Waiting;
+use serving::Service;
 use versions::Versions;
 
-/// What one replica may hold of entries that its data does not hold yet, in bytes: at some thousand writes of
-/// a few hundred bytes in flight this is never met; it stops a flood of large values from filling memory.
-pub(crate) const UNAPPLIED_BYTES_MAX: usize = 64 << 20;
+/// Requests that may wait for an epoch to open: it takes milliseconds, in which no more come.
+const PARKED_MAX: usize = 4_096;
+
+/// From asking for something to asking again, where an answer may have been lost.
+const ASK_AGAIN: Millis = 100;
 
 /// What every step of a replica can see.
 #[derive(Clone, Copy)]
@@ -43,6 +53,8 @@ pub(crate) struct Context<'a> {
     pub(crate) records: &'a dyn Records,
     pub(crate) links: &'a Links,
     pub(crate) limits: Limits,
+    pub(crate) topology: &'a Topology,
+    pub(crate) timing: Timing,
 }
 
 /// One node's part in the chain of one partition.
@@ -64,59 +76,28 @@ pub struct Replica {
     waiting: BTreeMap<u64, Vec<Waiting>>,
     /// How many reads wait.
     waiting_count: usize,
+    /// Requests that wait for the epoch being formed to open.
+    parked: Vec<Envelope>,
+    /// The member that holds up the chain.
+    suspect: Option<Suspect>,
 }
 
 enum Phase {
-    /// No form has been heard of in this session.
+    /// The replica has no part in any form that it has heard of in this session.
     Idle,
-    /// The chain is being formed.
+    /// No session of the form lives, and this replica may start the partition.
+    Offering {
+        /// The form that would be replaced.
+        epoch: Epoch,
+        /// Whether all that the log holds is durable.
+        is_durable: bool,
+    },
+    /// The chain is being formed, with this replica as a member.
     Forming(Formation),
-    /// The epoch is open.
+    /// The epoch is open, and this replica a member.
     Serving(Service),
-}
-
-/// What a member of an open epoch knows, and what it has told its neighbours.
-struct Service {
-    form: Form,
-    /// The last entry of the log when the epoch was opened: what lies above the watermark up to here may have
-    /// been committed in an earlier epoch.
-    base_end: u64,
-    /// Whether the opening itself is durable here: before that, nothing of this epoch counts as durable.
-    opened: bool,
-    /// All up to here is durable in this replica's own log.
-    durable_here: u64,
-    /// All up to here is durable at every member above.
-    durable_above: u64,
-    /// Whether the successor still has to be told that the epoch is open.
-    open_due: bool,
-    /// The last entry sent to the successor.
-    sent: u64,
-    /// The durability told to the successor.
-    durable_told: u64,
-    /// The watermark told to the predecessor.
-    watermark_told: u64,
-}
-
-impl Service {
-    fn new(form: Form, me: NodeId, watermark: u64, end: u64) -> Self {
-        let is_head = form.head().node == me;
-        Self {
-            form,
-            base_end: end,
-            opened: false,
-            durable_here: watermark,
-            durable_above: if is_head { u64::MAX } else { watermark },
-            open_due: true,
-            sent: end,
-            durable_told: 0,
-            watermark_told: watermark,
-        }
-    }
-
-    /// All up to here is durable here and at every member above.
-    fn durable(&self) -> u64 {
-        self.durable_here.min(self.durable_above)
-    }
+    /// This replica is no member, and is to become one.
+    Joining(Joining),
 }
 
 impl Replica {
@@ -138,6 +119,8 @@ impl Replica {
             phase: Phase::Idle,
             waiting: BTreeMap::new(),
             waiting_count: 0,
+            parked: Vec::new(),
+            suspect: None,
         };
         assert!(applied.up_to <= replica.log.watermark, "only committed entries are applied");
         assert_eq!(
@@ -158,16 +141,16 @@ impl Replica {
     /// The recovered entries that are committed and not yet in the data: to be applied first of all.
     pub(crate) fn recover(&self, effects: &mut Effects) {
         let clean = self.log.entries.iter().take_while(|entry| entry.version.seq <= self.log.watermark);
-        effects.apply.extend(clean.map(|entry| (self.partition, Arc::clone(entry))));
+        effects.apply.extend(clean.map(|entry| Apply::Entry(self.partition, Arc::clone(entry))));
     }
 
     /// The form that this replica serves or is forming.
     #[must_use]
     pub fn form(&self) -> Option<&Form> {
         match &self.phase {
-            Phase::Idle => None,
             Phase::Forming(formation) => Some(&formation.form),
             Phase::Serving(service) => Some(&service.form),
+            Phase::Idle | Phase::Offering { .. } | Phase::Joining(_) => None,
         }
     }
 
@@ -175,6 +158,12 @@ impl Replica {
     #[must_use]
     pub fn is_serving(&self) -> bool {
         matches!(self.phase, Phase::Serving(_))
+    }
+
+    /// Whether the replica lacks, or may lack, what was committed, and is being sent it.
+    #[must_use]
+    pub fn is_joining(&self) -> bool {
+        matches!(self.phase, Phase::Joining(_))
     }
 
     /// The durable state, as far as it has been accepted.
@@ -189,33 +178,119 @@ impl Replica {
         self.counts
     }
 
+    /// What this replica offers the controller: to start the partition.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        match self.phase {
+            Phase::Offering { epoch, is_durable: true } => {
+                let (partition, open, end) = (self.partition, self.log.open, self.log.end);
+                Some(Offer { partition, epoch, open, end })
+            }
+            _ => None,
+        }
+    }
+
+    /// The member that holds up the chain, as far as this replica can tell.
+    pub(crate) fn suspect(&self) -> Option<Suspect> {
+        self.suspect
+    }
+
+    /// The node begins another session, or has none any more: what the replica was part of counts no more. Its log
+    /// stays as it is; what was never committed goes when a tail attaches it.
+    pub(crate) fn begin_session(&mut self, session: Session, effects: &mut Effects) {
+        self.stop(Refusal::NotServing, effects);
+        self.me.session = session;
+        self.phase = Phase::Idle;
+    }
+
+    /// The topology has changed.
+    pub(crate) fn on_topology(&mut self, topology: &Topology, now: Millis, effects: &mut Effects) {
+        let chain = topology.chain(self.partition);
+        let Some(form) = chain.form.as_ref().filter(|_| topology.is_live(self.me)) else { return };
+        if form.member(self.me.node) == Some(self.me) {
+            match &self.phase {
+                Phase::Serving(service) if service.form.epoch == form.epoch => {
+                    self.forget_joiners(topology, effects);
+                }
+                Phase::Forming(formation) if formation.form.epoch == form.epoch => {}
+                _ => self.begin_forming(form.clone(), now, effects),
+            }
+            if chain.is_open() {
+                self.try_open(effects);
+            }
+        } else if topology.is_headless(self.partition) && chain.eligible.contains(&self.me.node) {
+            self.begin_offering(form.epoch, effects);
+        } else if !topology.is_headless(self.partition) {
+            self.begin_joining(form, chain.is_open(), effects);
+        }
+    }
+
+    /// Offers to start the partition, once all that the log holds is durable.
+    fn begin_offering(&mut self, epoch: Epoch, effects: &mut Effects) {
+        if matches!(self.phase, Phase::Offering { epoch: offered, .. } if offered == epoch) {
+            return;
+        }
+        self.stop(Refusal::NotServing, effects);
+        self.phase = Phase::Offering { epoch, is_durable: false };
+        self.persist(Persist::Seal { partition: self.partition, epoch }, effects);
+    }
+
     /// Takes a message whose sessions have been checked.
     pub(crate) fn on_message(&mut self, context: &Context<'_>, envelope: Envelope, effects: &mut Effects) {
-        let Envelope { epoch, from, message, .. } = envelope;
-        // Requests get an answer when they cannot be served; the chain's own messages are dropped.
-        match message {
-            Message::Write { id, copy, floor, key, operation } => {
-                let write = Write { id, copy, floor, key, operation };
-                return self.on_write(context, epoch, from, write, effects);
+        match &envelope.message {
+            Message::Write { .. } | Message::Read { .. } => self.on_request(context, envelope, effects),
+            Message::Attach { .. } | Message::Ship { .. } | Message::Page { .. } => {
+                self.on_joining_message(context, envelope, effects);
             }
-            Message::Read { id, query } => return self.on_read(context, epoch, from, id, query, effects),
-            _ => {}
+            _ => self.on_chain_message(context, envelope, effects),
         }
+    }
+
+    /// A request gets an answer when it cannot be served; while its epoch is being formed it waits.
+    fn on_request(&mut self, context: &Context<'_>, envelope: Envelope, effects: &mut Effects) {
+        if let Phase::Forming(formation) = &self.phase
+            && formation.form.epoch == envelope.epoch
+            && self.parked.len() < PARKED_MAX
+        {
+            return self.parked.push(envelope);
+        }
+        let (epoch, from) = (envelope.epoch, envelope.from);
+        match envelope.message {
+            Message::Write { id, copy, floor, key, operation } => {
+                let write = serving::Write { id, copy, floor, key, operation };
+                self.on_write(context, epoch, from, write, effects);
+            }
+            Message::Read { id, query } => self.on_read(context, epoch, from, id, query, effects),
+            _ => unreachable!("only requests come here"),
+        }
+    }
+
+    /// The chain's own messages count in its present epoch only.
+    fn on_chain_message(&mut self, context: &Context<'_>, envelope: Envelope, effects: &mut Effects) {
+        let Envelope { epoch, from, message, .. } = envelope;
         match self.form().map(|form| form.epoch) {
             Some(known) if epoch == known => {}
             Some(known) if epoch < known => return effects.ignored.push(Ignored::StaleEpoch),
             _ => return effects.ignored.push(Ignored::FutureEpoch),
         }
         match message {
-            Message::Sealed { watermark, end, open } => {
-                self.on_sealed(from, formation::Report { watermark, end, open }, effects);
+            Message::Gather => self.on_gather(from, effects),
+            Message::Sealed { watermark, end } => {
+                self.on_sealed(from, formation::Report { watermark, end }, effects);
             }
+            Message::Lacking { watermark } => self.on_lacking(from, watermark, effects),
             Message::Open { watermark, entries, durable } => {
                 self.on_open(context, from, watermark, &entries, durable, effects);
             }
             Message::Append { entries, durable } => self.on_append(context, from, &entries, durable, effects),
             Message::Durable { up_to } => self.on_append(context, from, &[], up_to, effects),
             Message::Watermark { up_to } => self.on_watermark(context, from, up_to, effects),
+            Message::Join { attachment, held } => self.on_join(context, from, attachment, held, effects),
+            Message::Stored { attachment, up_to } => {
+                self.on_stored(context, from, attachment, up_to, effects);
+            }
+            Message::PageStored { attachment, number } => {
+                self.on_page_stored(context, from, attachment, number, effects);
+            }
             _ => effects.ignored.push(Ignored::WrongRole),
         }
     }
@@ -223,17 +298,16 @@ impl Replica {
     /// The link to a node was made anew: what was told over the old one may be lost.
     pub(crate) fn on_link_up(&mut self, node: NodeId, effects: &mut Effects) {
         match &mut self.phase {
-            Phase::Idle => {}
+            Phase::Idle | Phase::Offering { .. } => {}
             Phase::Forming(_) => self.report_seal(effects),
-            Phase::Serving(service) => {
-                if service.form.successor(self.me.node).is_some_and(|member| member.node == node) {
-                    service.open_due = true;
-                }
-                if service.form.predecessor(self.me.node).is_some_and(|member| member.node == node) {
-                    service.watermark_told = 0;
-                }
-            }
+            Phase::Serving(service) => service.on_link_up(self.me.node, node),
+            Phase::Joining(joining) => joining.on_link_up(),
         }
+    }
+
+    /// The link to a node broke.
+    pub(crate) fn on_link_down(&mut self, node: NodeId, effects: &mut Effects) {
+        self.drop_unproposed_joiner(node, effects);
     }
 
     /// A change that this replica asked for is durable.
@@ -242,148 +316,95 @@ impl Replica {
             Persist::Seal { epoch, .. } => self.on_seal_durable(*epoch, effects),
             Persist::Open { epoch, entries, watermark, .. } => {
                 let end = entries.last().map_or(*watermark, |entry| entry.version.seq);
-                if let Phase::Serving(service) = &mut self.phase
-                    && service.form.epoch == *epoch
-                {
-                    service.opened = true;
-                    service.durable_here = service.durable_here.max(end);
-                    self.commit(context, effects);
-                }
+                self.on_open_durable(context, *epoch, end, effects);
             }
-            Persist::Append { entry, .. } => {
-                let seq = entry.version.seq;
-                // An entry that has been replaced since must not count for the one in its place.
-                let is_current = self.log.entry(seq).is_some_and(|held| held.version == entry.version);
-                if let Phase::Serving(service) = &mut self.phase
-                    && service.opened
-                    && is_current
-                    && seq == service.durable_here + 1
-                {
-                    service.durable_here = seq;
-                    self.commit(context, effects);
-                }
+            Persist::Append { entry, .. } => self.on_entry_durable(context, entry, effects),
+            Persist::Cut { attachment, .. } => self.on_cut_durable(*attachment),
+            Persist::Installed { attachment, .. } => self.on_installed_durable(*attachment),
+            Persist::Reset { .. } | Persist::Watermark { .. } => {}
+        }
+    }
+
+    fn on_entry_durable(&mut self, context: &Context<'_>, entry: &Entry, effects: &mut Effects) {
+        let seq = entry.version.seq;
+        // An entry that has been replaced since must not count for the one in its place.
+        let is_current = self.log.version_at(seq) == Some(entry.version);
+        let is_news = match &mut self.phase {
+            Phase::Serving(service) => is_current && service.on_entry_durable(seq),
+            Phase::Joining(joining) if is_current => {
+                joining.on_entry_durable(seq);
+                false
             }
-            Persist::Session(_) | Persist::Watermark { .. } => {}
+            _ => false,
+        };
+        if is_news {
+            self.commit(context, effects);
         }
     }
 
     /// The data holds all entries up to here.
     pub(crate) fn on_applied(&mut self, up_to: u64) {
+        if self.log.is_incomplete || up_to <= self.applied {
+            // Of before a copy that has begun since.
+            return;
+        }
         assert!(up_to <= self.log.watermark, "only committed entries are applied");
         for seq in self.applied + 1..=up_to {
             let entry = Arc::clone(self.log.entry(seq).expect("entries stay until the data holds them"));
             self.versions.remove(&entry);
             self.weight -= entry.weight();
         }
-        self.applied = self.applied.max(up_to);
+        self.applied = up_to;
         self.log.forget_up_to(up_to);
     }
 
+    /// Time has passed.
+    pub(crate) fn on_tick(&mut self, context: &Context<'_>, effects: &mut Effects) {
+        self.suspect = None;
+        match self.phase {
+            Phase::Idle | Phase::Offering { .. } => {}
+            Phase::Forming(_) => self.tick_forming(context, effects),
+            Phase::Serving(_) => self.tick_serving(context, effects),
+            Phase::Joining(_) => self.tick_joining(context.now.millis, effects),
+        }
+    }
+
     /// Tells the neighbours what they have not been told yet.
-    pub(crate) fn flush(&mut self, effects: &mut Effects) {
-        let Phase::Serving(service) = &mut self.phase else { return };
-        let (form, log) = (&service.form, &self.log);
-        let durable = service.durable().min(log.end);
-        if let Some(successor) = form.successor(self.me.node) {
-            let message = if service.open_due {
-                let entries = log.entries_above(log.watermark).cloned().collect();
-                Some(Message::Open { watermark: log.watermark, entries, durable })
-            } else if service.sent < log.end {
-                Some(Message::Append { entries: log.entries_above(service.sent).cloned().collect(), durable })
-            } else if service.durable_told < durable {
-                Some(Message::Durable { up_to: durable })
-            } else {
-                None
-            };
-            if let Some(message) = message {
-                effects.send.push(envelope(form, self.me, successor, message));
-                service.open_due = false;
-                service.sent = log.end;
-                service.durable_told = durable;
+    pub(crate) fn flush(&mut self, now: Millis, effects: &mut Effects) {
+        match self.phase {
+            Phase::Serving(_) => {
+                self.flush_serving(effects);
+                self.flush_joiners(now, effects);
             }
-        }
-        if let Some(predecessor) = form.predecessor(self.me.node)
-            && service.watermark_told < log.watermark
-        {
-            service.watermark_told = log.watermark;
-            let message = Message::Watermark { up_to: log.watermark };
-            effects.send.push(envelope(form, self.me, predecessor, message));
+            Phase::Joining(_) => self.flush_joining(now, effects),
+            _ => {}
         }
     }
 
-    fn on_write(
-        &mut self,
-        context: &Context<'_>,
-        epoch: Epoch,
-        from: Member,
-        write: Write,
-        effects: &mut Effects,
-    ) {
-        let (id, copy) = (write.id, write.copy);
-        let refuse = |refusal| Message::WriteRefused { id, copy, refusal };
-        let answer = match &self.phase {
-            Phase::Serving(service) if service.form.epoch == epoch && service.form.head() == self.me => {
-                match self.log.writers.look_up(id) {
-                    Known::Entry(version, reply) if version.seq <= self.log.watermark => {
-                        Message::WriteDone { id, version, reply }
-                    }
-                    // The tail answers when it commits.
-                    Known::Entry(..) => return effects.ignored.push(Ignored::Duplicate),
-                    Known::Forgotten => Message::WriteForgotten { id },
-                    Known::New if !context.links.reach_all(&service.form.members) => {
-                        refuse(Refusal::ChainBroken)
-                    }
-                    Known::New if self.weight > UNAPPLIED_BYTES_MAX => refuse(Refusal::Overloaded),
-                    Known::New => return self.accept(context, write, effects),
-                }
-            }
-            _ => refuse(Refusal::NotServing),
-        };
-        effects.send.push(Envelope {
-            partition: self.partition,
-            epoch,
-            from: self.me,
-            to: from,
-            message: answer,
-        });
-    }
-
-    /// Evaluates a write at the head and makes entries of it: one for the write, and before it one that
-    /// deletes the record there if that has expired.
-    fn accept(&mut self, context: &Context<'_>, write: Write, effects: &mut Effects) {
-        let key = DataKey::of(&write.key);
-        let mut old = self.newest_record(context, &key);
-        let is_lapse = matches!(write.operation, Operation::Lapse { .. });
-        if !is_lapse && old.as_ref().is_some_and(|record| record.is_due(context.now.unix)) {
-            let expired = Entry {
-                version: Version::default(),
-                id: OpId { node: self.me.node, session: self.me.session, counter: OpId::NOBODY },
-                floor: 0,
-                key: write.key.clone(),
-                change: Change::Remove,
-                displaced: Displaced::by_change_of(old.as_ref()),
-                reply: Reply::Done,
+    /// Ends whatever the replica took part in: requests that wait are refused, snapshots for joiners let go.
+    fn stop(&mut self, refusal: Refusal, effects: &mut Effects) {
+        self.refuse_waiting(refusal, effects);
+        for envelope in std::mem::take(&mut self.parked) {
+            let message = match envelope.message {
+                Message::Write { id, copy, .. } => Message::WriteRefused { id, copy, refusal },
+                Message::Read { id, .. } => Message::ReadRefused { id, refusal },
+                _ => unreachable!("only requests are parked"),
             };
-            self.append_as_head(expired, effects);
-            old = None;
+            let Envelope { partition, epoch, from, to, .. } = envelope;
+            effects.send.push(Envelope { partition, epoch, from: to, to: from, message });
         }
-        let evaluation = write.operation.evaluate(old.as_ref(), context.now.unix, context.limits);
-        let entry = Entry {
-            version: Version::default(),
-            id: write.id,
-            floor: write.floor,
-            key: write.key,
-            displaced: Displaced::by_change_of(old.as_ref()),
-            change: evaluation.change,
-            reply: evaluation.reply,
-        };
-        self.append_as_head(entry, effects);
+        self.end_copies(effects);
+        self.suspect = None;
     }
 
-    fn append_as_head(&mut self, mut entry: Entry, effects: &mut Effects) {
-        let Phase::Serving(service) = &self.phase else { unreachable!("only a serving head accepts writes") };
-        entry.version = Version { epoch: service.form.epoch, seq: self.log.end + 1 };
-        self.append(&Arc::new(entry), effects);
+    /// Answers every waiting read that somebody else must be asked.
+    fn refuse_waiting(&mut self, refusal: Refusal, effects: &mut Effects) {
+        let Phase::Serving(service) = &self.phase else { return };
+        self.waiting_count = 0;
+        for waiting in std::mem::take(&mut self.waiting).into_values().flatten() {
+            let message = Message::ReadRefused { id: waiting.id, refusal };
+            effects.send.push(envelope(&service.form, self.me, waiting.from, message));
+        }
     }
 
     /// Adds the next entry to the log.
@@ -393,93 +414,27 @@ impl Replica {
         self.persist(Persist::Append { partition: self.partition, entry: Arc::clone(entry) }, effects);
     }
 
+    /// Drops from what is kept by key all that the log holds above a place, which is about to go.
+    fn forget_above(&mut self, watermark: u64) {
+        for entry in self.log.entries_above(watermark) {
+            self.versions.remove(entry);
+            self.weight -= entry.weight();
+        }
+    }
+
     /// Takes a change over and asks for it to be made durable.
     fn persist(&mut self, persist: Persist, effects: &mut Effects) {
         self.log.record(&persist).expect("a replica only adds what comes next");
         effects.persist.push(persist);
     }
 
-    fn on_append(
-        &mut self,
-        context: &Context<'_>,
-        from: Member,
-        entries: &[Arc<Entry>],
-        durable: u64,
-        effects: &mut Effects,
-    ) {
-        let Phase::Serving(service) = &self.phase else {
-            return effects.ignored.push(Ignored::FutureEpoch);
-        };
-        if service.form.predecessor(self.me.node) != Some(from) {
-            return effects.ignored.push(Ignored::WrongRole);
-        }
-        for entry in entries {
-            let next = self.log.end + 1;
-            if entry.version.seq < next {
-                effects.ignored.push(Ignored::Duplicate);
-            } else if entry.version.seq > next {
-                return effects.ignored.push(Ignored::Gap);
-            } else {
-                self.append(entry, effects);
-            }
-        }
-        let Phase::Serving(service) = &mut self.phase else {
-            unreachable!("appending does not stop a replica")
-        };
-        service.durable_above = service.durable_above.max(durable);
-        self.commit(context, effects);
-    }
-
-    /// At the tail: commits what every member holds durably, and answers the coordinators.
-    fn commit(&mut self, context: &Context<'_>, effects: &mut Effects) {
-        let Phase::Serving(service) = &self.phase else { return };
-        if service.form.tail() != self.me {
-            return;
-        }
-        let committed = service.durable().min(self.log.end);
-        if committed <= self.log.watermark {
-            return;
-        }
-        let form = service.form.clone();
-        for seq in self.log.watermark + 1..=committed {
-            let entry = self.log.entry(seq).expect("what is not clean is in the log");
-            if entry.id.counter == OpId::NOBODY {
-                continue;
-            }
-            let to = Member { node: entry.id.node, session: entry.id.session };
-            let message =
-                Message::WriteDone { id: entry.id, version: entry.version, reply: entry.reply.clone() };
-            effects.send.push(envelope(&form, self.me, to, message));
-        }
-        self.advance(context, committed, effects);
-    }
-
-    fn on_watermark(&mut self, context: &Context<'_>, from: Member, up_to: u64, effects: &mut Effects) {
-        let Phase::Serving(service) = &self.phase else {
-            return effects.ignored.push(Ignored::FutureEpoch);
-        };
-        if service.form.successor(self.me.node) != Some(from) {
-            return effects.ignored.push(Ignored::WrongRole);
-        }
-        if up_to > self.log.end {
-            return effects.ignored.push(Ignored::Gap);
-        }
-        self.advance(context, up_to, effects);
-    }
-
-    /// Everything up to here is committed: it goes to the data, and reads that waited for it are answered.
-    fn advance(&mut self, context: &Context<'_>, up_to: u64, effects: &mut Effects) {
-        let before = self.log.watermark;
-        if up_to <= before {
-            return;
-        }
-        self.persist(Persist::Watermark { partition: self.partition, up_to }, effects);
-        for seq in before + 1..=up_to {
+    /// Everything up to here is committed: it goes to the data.
+    fn clean(&mut self, up_to: u64, effects: &mut Effects) {
+        for seq in self.log.watermark + 1..=up_to {
             self.count(seq);
             let entry = self.log.entry(seq).expect("what was not clean is in the log");
-            effects.apply.push((self.partition, Arc::clone(entry)));
+            effects.apply.push(Apply::Entry(self.partition, Arc::clone(entry)));
         }
-        self.answer_waiting(context, effects);
     }
 
     fn count(&mut self, seq: u64) {
@@ -494,14 +449,6 @@ impl Replica {
             None => context.records.get(key),
         }
     }
-}
-
-struct Write {
-    id: OpId,
-    copy: u32,
-    floor: u64,
-    key: bytes::Bytes,
-    operation: Operation,
 }
 
 fn envelope(form: &Form, from: Member, to: Member, message: Message) -> Envelope {

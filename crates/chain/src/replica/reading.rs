@@ -6,7 +6,8 @@ use simpledynamo_topology::{Epoch, Member};
 
 use super::{Context, Phase, Replica};
 use crate::{
-    DataKey, Effects, Envelope, Item, Message, Page, PageRequest, Part, Query, Reading, Record, Refusal, glob,
+    Captured, DataKey, Effects, Envelope, Item, Message, Page, PageRequest, Part, Query, Reading, Record,
+    Refusal, glob,
 };
 
 /// Reads that may wait on dirty keys of one partition: some for every client that a node takes.
@@ -37,7 +38,10 @@ impl Replica {
             Message::ReadRefused { id, refusal: Refusal::NotServing }
         } else {
             match self.read(context, &query) {
-                Read::Answer(reading) => Message::ReadDone { id, reading },
+                Read::Answer(reading) => {
+                    let message = Message::ReadDone { id, reading };
+                    return self.capture(epoch, from, message, effects);
+                }
                 Read::NotServing => Message::ReadRefused { id, refusal: Refusal::NotServing },
                 Read::Dirty { .. } if self.waiting_count >= WAITING_READS_MAX => {
                     Message::ReadRefused { id, refusal: Refusal::Overloaded }
@@ -50,6 +54,12 @@ impl Replica {
             }
         };
         effects.send.push(Envelope { partition: self.partition, epoch, from: self.me, to: from, message });
+    }
+
+    /// Hands over an answer whose value is captured: it goes out after a look at the lease (invariant I7).
+    fn capture(&self, epoch: Epoch, to: Member, message: Message, effects: &mut Effects) {
+        let answer = Envelope { partition: self.partition, epoch, from: self.me, to, message };
+        effects.captured.push(Captured { answer });
     }
 
     /// Answers a question, or says why not now.
@@ -92,9 +102,7 @@ impl Replica {
                 self.waiting_count -= 1;
                 // The version that was newest on arrival is clean: the newest clean one is no older.
                 let reading = self.answer(context, &waiting.query);
-                let message = Message::ReadDone { id: waiting.id, reading };
-                let to = waiting.from;
-                effects.send.push(Envelope { partition: self.partition, epoch, from: self.me, to, message });
+                self.capture(epoch, waiting.from, Message::ReadDone { id: waiting.id, reading }, effects);
             }
         }
     }
