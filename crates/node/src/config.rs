@@ -139,7 +139,8 @@ pub struct ClusterNode {
 /// The ring as every node must see it: the `[cluster]` table.
 ///
 /// Invariants: at least one node and at most 1000; names and addresses are unique; `replicas` is between 1
-/// and the number of nodes; `read_timeout` is shorter than `operation_timeout`.
+/// and the number of nodes; `read_timeout` is shorter than `operation_timeout`; `lease` is at least ten heartbeats;
+/// `voters` are 1 to 7 of the nodes' names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// Keeps rings apart that could reach each other by mistake. Same characters as a node's name.
@@ -156,6 +157,12 @@ pub struct Cluster {
     pub operation_timeout: Duration,
     /// How long one member may take to answer a read before another is asked.
     pub read_timeout: Duration,
+    /// How long a node may go on answering reads after it last asked the control group: what a lost node costs.
+    pub lease: Duration,
+    /// From one sign of life of the control group's leader to the next. Elections take three to five of them.
+    pub heartbeat: Duration,
+    /// The nodes that decide who is in the ring, in ring order.
+    pub voters: Vec<String>,
 }
 
 /// The longest value unless the file says otherwise, in bytes: 8 MiB.
@@ -166,6 +173,19 @@ pub const OPERATION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// See [`Cluster::read_timeout`].
 pub const READ_TIMEOUT_DEFAULT: Duration = Duration::from_millis(250);
+
+/// See [`Cluster::lease`].
+pub const LEASE_DEFAULT: Duration = Duration::from_millis(750);
+
+/// See [`Cluster::heartbeat`].
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_millis(50);
+
+/// At most this many nodes vote: more would make every decision slower and no safer. In a ring of up to so many nodes
+/// all do, unless the file says otherwise; in a larger one the first five in ring order.
+pub const VOTERS_MAX: usize = 7;
+
+/// How many nodes of a large ring vote.
+const VOTERS_OF_MANY: usize = 5;
 
 impl Cluster {
     /// The classic ring on one address: five nodes, each pair on three, client ports four apart from
@@ -182,15 +202,29 @@ impl Cluster {
             client: SocketAddr::new(host, port),
             peer: SocketAddr::new(host, port + PEER_PORT_OFFSET),
         });
+        let nodes: Vec<ClusterNode> = nodes.collect();
         Some(Self {
             id: "classic".to_owned(),
             replicas: REPLICAS_DEFAULT,
-            nodes: nodes.collect(),
+            voters: Self::voters_among(&nodes),
+            nodes,
             durability: Durability::default(),
             max_value: MAX_VALUE_DEFAULT,
             operation_timeout: OPERATION_TIMEOUT_DEFAULT,
             read_timeout: READ_TIMEOUT_DEFAULT,
+            lease: LEASE_DEFAULT,
+            heartbeat: HEARTBEAT_DEFAULT,
         })
+    }
+
+    /// Who votes among these nodes unless the file says otherwise.
+    fn voters_among(nodes: &[ClusterNode]) -> Vec<String> {
+        let mut names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        names.sort_by_key(|name| Token::of(name.as_bytes()));
+        if names.len() > VOTERS_MAX {
+            names.truncate(VOTERS_OF_MANY);
+        }
+        names
     }
 
     /// The ring that places keys on these nodes.
@@ -226,14 +260,17 @@ impl Cluster {
             .collect();
         nodes.sort();
         format!(
-            "simpledynamo cluster 1\nid {}\nreplicas {}\ndurability {}\nmax_value {}\noperation_timeout_ms {}\n\
-             read_timeout_ms {}\n{}",
+            "simpledynamo cluster 2\nid {}\nreplicas {}\ndurability {}\nmax_value {}\noperation_timeout_ms {}\n\
+             read_timeout_ms {}\nlease_ms {}\nheartbeat_ms {}\nvoters {}\n{}",
             self.id,
             self.replicas,
             self.durability,
             self.max_value,
             self.operation_timeout.as_millis(),
             self.read_timeout.as_millis(),
+            self.lease.as_millis(),
+            self.heartbeat.as_millis(),
+            self.voters.join(" "),
             nodes.concat()
         )
     }
@@ -282,6 +319,8 @@ pub struct NodeSettings {
     pub password: Option<Password>,
     /// Memory for pairs read from the disk, in bytes.
     pub cache_bytes: u64,
+    /// How much of the log is kept for nodes that come back, in bytes: who missed more is copied as a whole.
+    pub log_retention_bytes: u64,
     /// What the log shows.
     pub log_level: LogLevel,
     /// Where the process's number is written while the node runs.

@@ -1,33 +1,37 @@
 //! A node's life: open the store, begin a session, serve, and stop in order.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use simpledynamo_chain::{Effects, Limits, Millis, Node, Persist, ReadFrom, Setup, Timing, next_session};
+use simpledynamo_chain::control::LeaseTerms;
+use simpledynamo_chain::{Effects, Event, Limits, Millis, Node, ReadFrom, Setup, Timing};
 use simpledynamo_ring::{Ring, RingError};
-use simpledynamo_storage::disk::{Acquaintances, DiskOptions, begin_life, open};
-use simpledynamo_storage::{Identity, Log, StoreError};
-use simpledynamo_topology::{Member, NodeId, Topology};
-use simpledynamo_wire::peer::Life;
-use tokio::net::TcpListener;
+use simpledynamo_storage::disk::{DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, mark_damaged, open};
+use simpledynamo_storage::{Identity, Opened, StoreError};
+use simpledynamo_topology::{NodeId, StoreId};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::clients::expiry;
 use crate::clients::server::Server;
 use crate::config::{self, Config};
+use crate::control::{self, ControlHandle, FromControl};
 use crate::core::disk::Disk;
 use crate::core::engine::Engine;
+use crate::core::pulse::Pulse;
 use crate::core::view::DataView;
 use crate::fatal;
+use crate::peers::handshake;
 use crate::peers::links;
 use crate::peers::outlets::Outlets;
 use crate::socket;
@@ -38,8 +42,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it looks whether all are answered.
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 
+/// How long a node that stops waits for the others to take over; the control thread gives up a little earlier.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// From sending a write to sending it again while no answer comes: well above what a slow disk takes.
 const RESEND: Duration = Duration::from_secs(1);
+
+/// How far apart two clocks of the ring may run, in millionths: twenty times what ordinary quartz does.
+const DRIFT_PPM: u64 = 2_000;
+
+/// What both sides of a lease leave to the granularity of their clocks.
+const LEASE_MARGIN: Millis = 10;
 
 /// File descriptors that a node needs besides its clients': files of the store, links, and some in reserve.
 const DESCRIPTORS_RESERVED: u64 = 1_200;
@@ -94,45 +107,58 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let mut stop_signals = StopSignals::install()?;
     let max_clients = raise_descriptors(config.node.max_clients);
     let this = config.this_node();
-    // Addresses first: a port in use is the commonest mistake, and must not cost a session.
+    // Addresses first: a port in use is the commonest mistake.
     let clients = listen(this.client, "clients")?;
     let nodes = listen(this.peer, "other nodes")?;
-    let ring = config.cluster.ring();
-    let identity = Identity { cluster: config.cluster.id.clone(), node: config.node.name.clone() };
-    let options = DiskOptions { cache_size: config.node.cache_bytes, ..DiskOptions::default() };
-    let store = open(&config.node.data, &identity, &options)?;
-    let (mut log, recovered) = (store.log, store.recovered);
-    let me = Member { node: node_id(&ring, &config.node.name), session: next_session(recovered.session) };
-    log.append(&[Persist::Session(me.session)])?;
-    log.sync()?;
+    let ring = Arc::new(config.cluster.ring());
+    let store = open_store(config)?;
+    let lives = Lives::open(&config.node.data)?;
+    let me = node_id(&ring, &config.node.name);
+    let identity = Arc::new(link_identity(config, &ring, me, StoreId(u128::from_be_bytes(store.uuid))));
+    let pulse = Arc::new(Pulse::default());
+    let listener = nodes.into_std().map_err(|source| ServeError::System { what: "hand on a port", source })?;
+    let control_setup = control::Setup {
+        identity: Arc::clone(&identity),
+        ring: Arc::clone(&ring),
+        voters: config.cluster.voters.iter().map(|name| node_id(&ring, name)).collect::<BTreeSet<_>>(),
+        terms: lease_terms(config),
+        heartbeat: config.cluster.heartbeat,
+        election: (3 * config.cluster.heartbeat, 5 * config.cluster.heartbeat),
+        folder: config.node.data.clone(),
+        lives,
+        pulse: Arc::clone(&pulse),
+        listener,
+    };
+    let (control, from_control) = control::start(control_setup)
+        .map_err(|source| ServeError::System { what: "start the control thread", source })?;
 
     let (done_sender, done) = unbounded_channel();
-    let disk = Disk::start(log, store.data.clone(), config.cluster.durability, done_sender);
+    let durability = config.cluster.durability;
+    let disk =
+        Disk::start(store.log, store.data.clone(), store.reader, &ring, durability, pulse, done_sender);
     let mut effects = Effects::default();
     let node = Node::new(
         Setup {
-            topology: Topology::new(ring.clone()),
-            me,
+            ring: Arc::clone(&ring),
+            node: me,
             limits: Limits { max_value: config.cluster.max_value },
             timing: timing(config),
             read_from: read_from(config),
-            replicas: recovered.replicas,
-            applied: recovered.applied,
+            replicas: store.recovered.replicas,
+            applied: store.recovered.applied,
         },
         &mut effects,
     );
     let outlets = Rc::new(Outlets::new(ring.names().len()));
-    let engine = Engine::new(node, effects, DataView(store.data), disk, Rc::clone(&outlets));
-    tracing::info!("node {} begins session {}: clients at {}", config.node.name, me.session, this.client);
+    let engine =
+        Engine::new(node, effects, DataView(store.data), disk, control.clone(), Rc::clone(&outlets));
+    tracing::info!("node {} starts: clients at {}", config.node.name, this.client);
 
-    let life =
-        begin_life(&config.node.data, store.uuid, me.session, RandomState::new().hash_one(me.session.0))?;
-    let acquaintances = Acquaintances::open(&config.node.data)?;
-    let link_identity = Rc::new(link_identity(config, &ring, me, life, acquaintances));
     spawn_local(Rc::clone(&engine).pump());
     spawn_local(Rc::clone(&engine).drive(done));
-    spawn_local(links::accept(Rc::clone(&engine), Rc::clone(&link_identity), nodes));
-    links::dial_all(&engine, &link_identity, &outlets);
+    let has_left = Rc::new(Notify::new());
+    spawn_local(hear_control(Rc::clone(&engine), from_control, Rc::clone(&has_left)));
+    links::dial_all(&engine, &identity, &outlets);
     let server = Server::new(Rc::clone(&engine), config, max_clients);
     spawn_local(expiry::sweep(Rc::clone(&server)));
     spawn_local(Rc::clone(&server).watch());
@@ -140,8 +166,64 @@ async fn run(config: &Config) -> Result<(), ServeError> {
 
     stop_signals.received().await;
     accepting.abort();
-    stop(&engine, &server).await;
+    stop(&engine, &server, &control, &has_left).await;
     Ok(())
+}
+
+/// Opens the store. One that was found to lack something is emptied first: the others fill it again.
+fn open_store(config: &Config) -> Result<Opened<DiskLog, DiskData>, ServeError> {
+    let folder = &config.node.data;
+    let identity = Identity { cluster: config.cluster.id.clone(), node: config.node.name.clone() };
+    let options = DiskOptions {
+        cache_size: config.node.cache_bytes,
+        log_retention: config.node.log_retention_bytes,
+        ..DiskOptions::default()
+    };
+    if is_marked_damaged(folder)? {
+        tracing::warn!("{} was found to be damaged: it is emptied, and filled again by the others", folder.display());
+        empty(folder)?;
+    }
+    open(folder, &identity, &options).map_err(|error| {
+        if error.is_damage() {
+            note_damage(folder);
+        }
+        error.into()
+    })
+}
+
+/// From the next start on the store counts as empty.
+fn note_damage(folder: &Path) {
+    match mark_damaged(folder) {
+        Ok(()) => tracing::error!("when this node starts again it begins with an empty store, which the others fill"),
+        Err(error) => tracing::error!("{error}"),
+    }
+}
+
+/// Passes on what the control thread says, for as long as the node runs.
+async fn hear_control(
+    engine: Rc<Engine>,
+    mut from_control: UnboundedReceiver<FromControl>,
+    has_left: Rc<Notify>,
+) {
+    while let Some(heard) = from_control.recv().await {
+        match heard {
+            FromControl::Topology { topology, session } => engine.take(Event::Topology { topology, session }),
+            FromControl::Lease { until, version } => engine.take(Event::Lease { until, version }),
+            FromControl::Left => has_left.notify_one(),
+            FromControl::Link { from, stream, buffer } => {
+                let engine = Rc::clone(&engine);
+                spawn_local(async move {
+                    let ended = match TcpStream::from_std(stream) {
+                        Ok(stream) => links::listen(&engine, from, stream, buffer).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = ended {
+                        tracing::warn!("a link from node {} ended: {error}", from.index());
+                    }
+                });
+            }
+        }
+    }
 }
 
 fn listen(address: SocketAddr, whom: &'static str) -> Result<TcpListener, ServeError> {
@@ -149,8 +231,8 @@ fn listen(address: SocketAddr, whom: &'static str) -> Result<TcpListener, ServeE
 }
 
 fn node_id(ring: &Ring, name: &str) -> NodeId {
-    let index = ring.names().iter().position(|other| other == name).expect("the node's name was checked");
-    NodeId(u16::try_from(index).expect("at most 65,535 nodes"))
+    let index = ring.names().iter().position(|other| other == name).expect("the name was checked");
+    NodeId::at(index)
 }
 
 fn timing(config: &Config) -> Timing {
@@ -159,6 +241,17 @@ fn timing(config: &Config) -> Timing {
         operation: millis(config.cluster.operation_timeout),
         read: millis(config.cluster.read_timeout),
         resend: millis(RESEND),
+        lease: millis(config.cluster.lease),
+    }
+}
+
+fn lease_terms(config: &Config) -> LeaseTerms {
+    let millis = |duration: Duration| Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX);
+    LeaseTerms {
+        term: millis(config.cluster.lease),
+        drift_ppm: DRIFT_PPM,
+        margin: LEASE_MARGIN,
+        renew_every: millis(config.cluster.heartbeat),
     }
 }
 
@@ -169,21 +262,14 @@ fn read_from(config: &Config) -> ReadFrom {
     }
 }
 
-fn link_identity(
-    config: &Config,
-    ring: &Ring,
-    me: Member,
-    life: Life,
-    acquaintances: Acquaintances,
-) -> links::Identity {
+fn link_identity(config: &Config, ring: &Ring, me: NodeId, store: StoreId) -> handshake::Identity {
     let peers: BTreeMap<&str, SocketAddr> =
         config.cluster.nodes.iter().map(|node| (node.name.as_str(), node.peer)).collect();
-    links::Identity {
+    handshake::Identity {
         cluster: config.cluster.id.clone(),
         table: config.cluster_digest(),
         me,
-        life,
-        acquaintances: RefCell::new(acquaintances),
+        store,
         names: ring.names().to_vec(),
         addresses: ring.names().iter().map(|name| peers[name.as_str()]).collect(),
     }
@@ -233,13 +319,19 @@ impl StopSignals {
     }
 }
 
-/// Answers what has been taken, within a bound, then closes the store.
-async fn stop(engine: &Engine, server: &Server) {
+/// Answers what has been taken, within a bound, lets the others take over, and closes the store.
+async fn stop(engine: &Engine, server: &Server, control: &ControlHandle, has_left: &Notify) {
     tracing::info!("stopping");
     server.stop_taking();
     let give_up = Instant::now() + DRAIN_TIMEOUT;
     while (engine.is_busy() || server.has_clients()) && Instant::now() < give_up {
         sleep(DRAIN_PAUSE).await;
+    }
+    // No read is answered from here on, so the lease is worth nothing and can be given back at once.
+    engine.take(Event::Surrender);
+    control.surrender();
+    if timeout(LEAVE_TIMEOUT, has_left.notified()).await.is_err() {
+        tracing::warn!("the others have not taken over yet");
     }
     engine.close();
     tracing::info!("stopped");

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use simpledynamo_chain::{Asked, Outcome, Query, Reading};
+use simpledynamo_chain::{Outcome, Query, Reading};
 use simpledynamo_wire::resp::Value;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
@@ -14,6 +14,7 @@ use crate::clients::server::Server;
 use crate::clients::walk;
 use crate::clock;
 use crate::commands::{CommandId, KeyStep, read_outcome_reply, write_outcome_reply};
+use crate::core::engine::Answer;
 
 /// How often a read that was put off looks whether its turn has come.
 const TURN_PAUSE: Duration = Duration::from_millis(10);
@@ -106,16 +107,16 @@ impl Ticket {
         let KeyStep::Read { key, part, .. } = &step else { unreachable!("writes are run elsewhere") };
         let engine = Rc::clone(&self.server.engine);
         let (slot, request) = match engine.read(Query::Get { key: key.clone(), part: *part }) {
-            Asked::Answered(reading) if !is_due(&reading) => {
+            Answer::Now(reading) if !is_due(&reading) => {
                 let value = self.tell(&step, Outcome::Read(reading));
                 return self.answer_now(value);
             }
-            Asked::Answered(reading) => {
+            Answer::Now(reading) => {
                 self.client.begin(key, false);
                 let slot = self.client.reserve(self.is_silent);
                 return self.settle(slot, step, Outcome::Read(reading));
             }
-            Asked::Pending(request) => {
+            Answer::Later(request) => {
                 self.client.begin(key, false);
                 (self.client.reserve(self.is_silent), request)
             }

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use simpledynamo_ring::Token;
 use toml::Spanned;
 
 use super::{
-    Cluster, ClusterNode, Config, ConfigError, Durability, LogLevel, MAX_VALUE_DEFAULT, NodeSettings,
-    OPERATION_TIMEOUT_DEFAULT, Password, READ_TIMEOUT_DEFAULT, REPLICAS_DEFAULT, ReadFrom,
+    Cluster, ClusterNode, Config, ConfigError, Durability, HEARTBEAT_DEFAULT, LEASE_DEFAULT, LogLevel,
+    MAX_VALUE_DEFAULT, NodeSettings, OPERATION_TIMEOUT_DEFAULT, Password, READ_TIMEOUT_DEFAULT, REPLICAS_DEFAULT,
+    ReadFrom, VOTERS_MAX,
 };
 
 /// Every node is a partition and knows all others: far beyond this, tables and links stop being small.
@@ -28,6 +30,16 @@ const TIMEOUT_MS_MAX: u64 = 600_000;
 const OPERATION_TIMEOUT_MS_MIN: u64 = 100;
 /// Shorter, and a busy scheduler would look like a dead node.
 const READ_TIMEOUT_MS_MIN: u64 = 10;
+/// A node that is late by less than its heartbeats cannot keep a lease; above a minute nobody waits for a failover.
+const LEASE_MS: RangeInclusive<u64> = 100..=60_000;
+/// Shorter, and signs of life are most of what is said; longer than a tenth of the longest lease makes no sense.
+const HEARTBEAT_MS: RangeInclusive<u64> = 10..=6_000;
+/// A lease has to outlast some lost renewals and an election.
+const HEARTBEATS_PER_LEASE_MIN: u64 = 10;
+const LOG_RETENTION_BYTES_DEFAULT: u64 = 256 << 20;
+/// Two segments of the log: less is not kept in any case.
+const LOG_RETENTION_BYTES_MIN: u64 = 64 << 20;
+const LOG_RETENTION_BYTES_MAX: u64 = 1 << 40;
 const MAX_CLIENTS_DEFAULT: u64 = 10_000;
 /// Linux gives one process no more descriptors than this by default (`fs.nr_open`).
 const MAX_CLIENTS_MAX: u64 = 1_048_576;
@@ -60,6 +72,9 @@ struct ClusterTable {
     max_value: Option<Spanned<u64>>,
     operation_timeout_ms: Option<Spanned<u64>>,
     read_timeout_ms: Option<Spanned<u64>>,
+    lease_ms: Option<Spanned<u64>>,
+    heartbeat_ms: Option<Spanned<u64>>,
+    voters: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +96,7 @@ struct NodeTable {
     idle_timeout_s: Option<Spanned<u64>>,
     password_file: Option<PathBuf>,
     cache_bytes: Option<Spanned<u64>>,
+    log_retention_bytes: Option<Spanned<u64>>,
     #[serde(default)]
     log_level: LogLevel,
     pid_file: Option<PathBuf>,
@@ -173,15 +189,62 @@ impl Source<'_> {
                 ),
             ));
         }
+        let (lease_ms, heartbeat_ms) = self.lease_and_heartbeat(table.lease_ms, table.heartbeat_ms)?;
+        let voters = self.voters(table.voters, &nodes)?;
         Ok(Cluster {
             id: table.id.into_inner(),
             replicas: size(replicas),
+            voters,
             nodes,
             durability: table.durability,
             max_value: size(max_value),
             operation_timeout: Duration::from_millis(operation_ms),
             read_timeout: Duration::from_millis(read_ms),
+            lease: Duration::from_millis(lease_ms),
+            heartbeat: Duration::from_millis(heartbeat_ms),
         })
+    }
+
+    fn lease_and_heartbeat(
+        &self,
+        lease: Option<Spanned<u64>>,
+        heartbeat: Option<Spanned<u64>>,
+    ) -> Result<(u64, u64), ConfigError> {
+        let at = lease.as_ref().or(heartbeat.as_ref()).map(Spanned::span);
+        let lease = self.number("lease_ms", lease, millis(LEASE_DEFAULT), LEASE_MS)?;
+        let heartbeat = self.number("heartbeat_ms", heartbeat, millis(HEARTBEAT_DEFAULT), HEARTBEAT_MS)?;
+        if lease < HEARTBEATS_PER_LEASE_MIN * heartbeat {
+            return Err(self.invalid(
+                at.unwrap_or(0..0),
+                format!(
+                    "lease_ms = {lease} must be at least {HEARTBEATS_PER_LEASE_MIN} times heartbeat_ms = {heartbeat}, \
+                     so that a lost renewal or an election costs no lease"
+                ),
+            ));
+        }
+        Ok((lease, heartbeat))
+    }
+
+    /// The voters, in ring order.
+    fn voters(
+        &self,
+        listed: Option<Spanned<Vec<String>>>,
+        nodes: &[ClusterNode],
+    ) -> Result<Vec<String>, ConfigError> {
+        let Some(listed) = listed else { return Ok(Cluster::voters_among(nodes)) };
+        let (at, mut voters) = (listed.span(), listed.into_inner());
+        voters.sort_by_key(|name| Token::of(name.as_bytes()));
+        if voters.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(self.invalid(at, "voters lists a node twice".to_owned()));
+        }
+        if let Some(stranger) = voters.iter().find(|voter| nodes.iter().all(|node| node.name != **voter)) {
+            return Err(self.invalid(at, format!("voters lists {stranger:?}, which is not in [cluster] nodes")));
+        }
+        if !(1..=VOTERS_MAX).contains(&voters.len()) {
+            let count = voters.len();
+            return Err(self.invalid(at, format!("voters lists {count} nodes: give 1 to {VOTERS_MAX}, best 3 or 5")));
+        }
+        Ok(voters)
     }
 
     fn nodes(&self, entries: &Spanned<Vec<NodeEntry>>) -> Result<Vec<ClusterNode>, ConfigError> {
@@ -234,6 +297,12 @@ impl Source<'_> {
             CACHE_BYTES_DEFAULT,
             CACHE_BYTES_MIN..=CACHE_BYTES_MAX,
         )?;
+        let log_retention_bytes = self.number(
+            "log_retention_bytes",
+            table.log_retention_bytes,
+            LOG_RETENTION_BYTES_DEFAULT,
+            LOG_RETENTION_BYTES_MIN..=LOG_RETENTION_BYTES_MAX,
+        )?;
         Ok(NodeSettings {
             name: table.name.into_inner(),
             data: folder.join(table.data.unwrap_or_else(|| PathBuf::from("data"))),
@@ -242,6 +311,7 @@ impl Source<'_> {
             idle_timeout: (idle_s > 0).then(|| Duration::from_secs(idle_s)),
             password: table.password_file.map(|file| password(&folder.join(file))).transpose()?,
             cache_bytes,
+            log_retention_bytes,
             log_level: table.log_level,
             pid_file: table.pid_file.map(|file| folder.join(file)),
         })

@@ -75,11 +75,21 @@ fn render_cluster(cluster: &Cluster) -> String {
          # After how long a client is told that an operation failed, or that its outcome is unknown.\n\
          operation_timeout_ms = {}\n\
          # After how long without an answer a read goes on to the next member.\n\
-         read_timeout_ms = {}\n",
+         read_timeout_ms = {}\n\
+         # How long a node may go on answering reads after it last reached the control group: how long a lost node is\n\
+         # waited for. At least ten heartbeats.\n\
+         lease_ms = {}\n\
+         # From one sign of life of the control group's leader to the next.\n\
+         heartbeat_ms = {}\n\
+         # The nodes that decide who is in the ring: a majority of them must be up. At most seven.\n\
+         voters = [{}]\n",
         cluster.durability,
         cluster.max_value,
         cluster.operation_timeout.as_millis(),
-        cluster.read_timeout.as_millis()
+        cluster.read_timeout.as_millis(),
+        cluster.lease.as_millis(),
+        cluster.heartbeat.as_millis(),
+        cluster.voters.iter().map(|voter| format!("\"{voter}\"")).collect::<Vec<_>>().join(", ")
     )
     .expect("a string takes every write");
     text
@@ -103,6 +113,8 @@ fn render_node(name: &str) -> String {
          # password_file = \"password\"\n\
          # Memory for pairs read from the disk, in bytes.\n\
          cache_bytes = 33554432\n\
+         # How much of the log is kept for nodes that come back, in bytes: who missed more is copied as a whole.\n\
+         log_retention_bytes = 268435456\n\
          # The least important messages that are logged: \"error\", \"warn\", \"info\", \"debug\" or \"trace\".\n\
          log_level = \"info\"\n\
          # Holds the number of the process while the node runs; a second start on it is refused.\n\

@@ -73,7 +73,7 @@ fn docs_list_every_key() {
             keys += 1;
         }
     }
-    assert_eq!(keys, 7 + 9 + 3, "all tables were looked at");
+    assert_eq!(keys, 10 + 10 + 3, "all tables were looked at");
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! The two threads that touch the disk: one makes the log durable, one applies clean entries to the data.
+//! The threads that touch the disk: one makes the log durable, one applies clean entries to the data, one reads for
+//! nodes that missed something.
 //!
 //! The **writer** takes whatever changes have gathered since its last turn, appends them as one batch, syncs
 //! once, and reports: group commit. The **applier** follows behind; now and then it makes the data durable and
 //! tells the writer which part of the log can go. When the applier falls behind, the writer waits for it: so
-//! the whole chain slows down instead of filling memory.
+//! the whole chain slows down instead of filling memory. The **reader** reads old parts of the log, and pages of
+//! snapshots of the data, which joiners are sent: so a node that recovers never holds up those that serve.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -11,12 +13,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use simpledynamo_chain::{Applied, Entry, Persist};
-use simpledynamo_storage::{Data, Log};
+use simpledynamo_chain::{Applied, Apply, CopyPage, CopyStep, DataKey, Entry, Fetch, Persist};
+use simpledynamo_ring::{Partition, Ring};
+use simpledynamo_storage::{Data, Log, LogReader, Snapshot};
 use simpledynamo_topology::PartitionId;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Durability;
+use crate::core::pulse::Pulse;
 use crate::fatal;
 
 /// How often the log is synced with `durability = "interval"`.
@@ -37,6 +41,9 @@ const APPLY_BATCH_MAX: usize = 1_024;
 /// Bytes applied after which the data is made durable, so that the log behind it can be trimmed.
 const TRIM_BYTES: usize = 32 << 20;
 
+/// Bytes of records in a page of a copy: large enough to share the cost of a round trip, far below a frame's limit.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// What the disk has done.
 #[derive(Debug)]
 pub(crate) enum Done {
@@ -44,18 +51,31 @@ pub(crate) enum Done {
     Persisted(Vec<Persist>),
     /// The data has come this far.
     Applied(BTreeMap<PartitionId, Applied>),
+    /// A page of a copy is in the data.
+    PageApplied { partition: PartitionId, attachment: u64, number: u32 },
+    /// Entries were read for a joiner; `None` if the log no longer has them.
+    Fetched { partition: PartitionId, attachment: u64, entries: Option<Vec<Arc<Entry>>> },
+    /// A page of a snapshot was read for a joiner.
+    PageRead { partition: PartitionId, attachment: u64, page: CopyPage },
+}
+
+/// What the reader is asked for.
+enum ReaderJob {
+    Fetch(Fetch),
+    Copy(CopyStep),
 }
 
 enum WriterJob {
     Persist(Vec<Persist>),
-    Apply(Vec<(PartitionId, Arc<Entry>)>),
+    Apply(Vec<Apply>),
     Trim(BTreeMap<PartitionId, u64>),
     Close,
 }
 
-/// Hands work to the two threads.
+/// Hands work to the threads.
 pub(crate) struct Disk {
     writer: Sender<WriterJob>,
+    reader: Sender<ReaderJob>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -84,32 +104,57 @@ impl Backlog {
 }
 
 impl Disk {
-    /// Starts both threads. What they have done comes out of `done`.
-    pub(crate) fn start(
+    /// Starts the threads. What they have done comes out of `done`.
+    pub(crate) fn start<D: Data>(
         log: impl Log + 'static,
-        data: impl Data,
+        data: D,
+        log_reader: impl LogReader,
+        ring: &Arc<Ring>,
         durability: Durability,
+        pulse: Arc<Pulse>,
         done: UnboundedSender<Done>,
     ) -> Self {
         let (writer, jobs) = mpsc::channel();
         let (applier, clean) = mpsc::channel();
+        let (reader, wanted) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
         let log_writer = Writer {
             log,
             sync: SyncPolicy::of(durability),
             backlog: Arc::clone(&backlog),
+            pulse,
             done: done.clone(),
             applier,
             dirty: None,
             held: Vec::new(),
         };
-        let data_applier =
-            Applier { data, backlog: Arc::clone(&backlog), done, writer: writer.clone(), unsynced: 0 };
+        let data_applier = Applier {
+            data: data.clone(),
+            ring: Arc::clone(ring),
+            backlog: Arc::clone(&backlog),
+            done: done.clone(),
+            writer: writer.clone(),
+            unsynced: 0,
+        };
+        let joiners_reader =
+            Reader { log: log_reader, data, ring: Arc::clone(ring), done, snapshots: BTreeMap::new() };
         let threads = vec![
             spawn("log", move || log_writer.run(&jobs)),
             spawn("data", move || data_applier.run(&clean)),
         ];
-        Self { writer, threads }
+        // Nobody waits for its end: it only reads.
+        spawn("recovery", move || joiners_reader.run(&wanted));
+        Self { writer, reader, threads }
+    }
+
+    /// Asks for entries to be read from the log.
+    pub(crate) fn fetch(&self, fetch: Fetch) {
+        let _ = self.reader.send(ReaderJob::Fetch(fetch));
+    }
+
+    /// Asks for a step of a copy of the data.
+    pub(crate) fn copy(&self, step: CopyStep) {
+        let _ = self.reader.send(ReaderJob::Copy(step));
     }
 
     /// Asks for changes to be made durable.
@@ -118,12 +163,12 @@ impl Disk {
         let _ = self.writer.send(WriterJob::Persist(changes));
     }
 
-    /// Asks for clean entries to be applied.
-    pub(crate) fn apply(&self, entries: Vec<(PartitionId, Arc<Entry>)>) {
-        let _ = self.writer.send(WriterJob::Apply(entries));
+    /// Asks for changes to the data, behind the changes to the log that were asked for before.
+    pub(crate) fn apply(&self, changes: Vec<Apply>) {
+        let _ = self.writer.send(WriterJob::Apply(changes));
     }
 
-    /// Finishes what was asked for, makes all of it durable, and ends both threads.
+    /// Finishes what was asked for, makes all of it durable, and ends the threads that write.
     pub(crate) fn close(self) {
         let _ = self.writer.send(WriterJob::Close);
         for thread in self.threads {
@@ -163,12 +208,13 @@ struct Writer<L> {
     log: L,
     sync: SyncPolicy,
     backlog: Arc<Backlog>,
+    pulse: Arc<Pulse>,
     done: UnboundedSender<Done>,
-    applier: Sender<Vec<(PartitionId, Arc<Entry>)>>,
+    applier: Sender<Vec<Apply>>,
     /// Since when something appended has not been synced.
     dirty: Option<Instant>,
-    /// Clean entries that may be applied once the log is synced.
-    held: Vec<(PartitionId, Arc<Entry>)>,
+    /// Changes to the data that may be made once the log is synced.
+    held: Vec<Apply>,
 }
 
 impl<L: Log> Writer<L> {
@@ -187,7 +233,7 @@ impl<L: Log> Writer<L> {
                 match job {
                     WriterJob::Persist(more) if changes.is_empty() => changes = more,
                     WriterJob::Persist(more) => changes.extend(more),
-                    WriterJob::Apply(entries) => self.apply(entries),
+                    WriterJob::Apply(changes) => self.apply(changes),
                     WriterJob::Trim(applied) => {
                         self.log.trim(&applied).unwrap_or_else(|error| fatal::stop(&error));
                     }
@@ -215,6 +261,8 @@ impl<L: Log> Writer<L> {
             return;
         }
         self.backlog.wait_for_room();
+        let pulse = Arc::clone(&self.pulse);
+        let writing = pulse.begin_sync();
         self.log.append(&changes).unwrap_or_else(|error| fatal::stop(&error));
         let dirty_since = *self.dirty.get_or_insert_with(Instant::now);
         let is_awaited = changes.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
@@ -226,19 +274,20 @@ impl<L: Log> Writer<L> {
         if must_sync || changes.iter().any(Persist::is_vital) {
             self.sync();
         }
+        drop(writing);
         if is_awaited {
             // Nobody listens once the node is stopping.
             let _ = self.done.send(Done::Persisted(changes));
         }
     }
 
-    /// Has clean entries applied: at once if they are durable, else after the next sync.
-    fn apply(&mut self, entries: Vec<(PartitionId, Arc<Entry>)>) {
+    /// Has changes made to the data: at once if what they follow from is durable, else after the next sync.
+    fn apply(&mut self, changes: Vec<Apply>) {
         match self.sync {
             // What is clean has been reported durable, so it is.
-            SyncPolicy::Always => self.hand_on(entries),
+            SyncPolicy::Always => self.hand_on(changes),
             SyncPolicy::Every(_) => {
-                self.held.extend(entries);
+                self.held.extend(changes);
                 // Without anything to sync there would be no next time.
                 self.dirty.get_or_insert_with(Instant::now);
             }
@@ -255,15 +304,26 @@ impl<L: Log> Writer<L> {
         }
     }
 
-    fn hand_on(&self, entries: Vec<(PartitionId, Arc<Entry>)>) {
-        self.backlog.grow(entries.iter().map(|(_, entry)| entry.weight()).sum());
+    fn hand_on(&self, changes: Vec<Apply>) {
+        self.backlog.grow(changes.iter().map(weight).sum());
         // The applier ends after this thread.
-        let _ = self.applier.send(entries);
+        let _ = self.applier.send(changes);
+    }
+}
+
+/// Bytes that a change to the data holds, roughly.
+fn weight(change: &Apply) -> usize {
+    match change {
+        Apply::Entry(_, entry) => entry.weight(),
+        Apply::Page { page, .. } => {
+            page.records.iter().map(|(key, record)| key.as_bytes().len() + record.value.len()).sum()
+        }
     }
 }
 
 struct Applier<D> {
     data: D,
+    ring: Arc<Ring>,
     backlog: Arc<Backlog>,
     done: UnboundedSender<Done>,
     writer: Sender<WriterJob>,
@@ -272,15 +332,28 @@ struct Applier<D> {
 }
 
 impl<D: Data> Applier<D> {
-    fn run(mut self, jobs: &Receiver<Vec<(PartitionId, Arc<Entry>)>>) {
-        while let Ok(mut entries) = jobs.recv() {
-            while entries.len() < APPLY_BATCH_MAX {
+    fn run(mut self, jobs: &Receiver<Vec<Apply>>) {
+        while let Ok(mut changes) = jobs.recv() {
+            while changes.len() < APPLY_BATCH_MAX {
                 let Ok(more) = jobs.try_recv() else { break };
-                entries.extend(more);
+                changes.extend(more);
             }
-            for batch in entries.chunks(APPLY_BATCH_MAX) {
-                self.apply(batch);
+            let mut entries = Vec::new();
+            for change in changes {
+                match change {
+                    Apply::Entry(partition, entry) => {
+                        entries.push((partition, entry));
+                        if entries.len() == APPLY_BATCH_MAX {
+                            self.apply(&std::mem::take(&mut entries));
+                        }
+                    }
+                    Apply::Page { partition, attachment, page } => {
+                        self.apply(&std::mem::take(&mut entries));
+                        self.install(partition, attachment, &page);
+                    }
+                }
             }
+            self.apply(&entries);
             if self.unsynced >= TRIM_BYTES {
                 self.sync_and_trim();
             }
@@ -289,16 +362,78 @@ impl<D: Data> Applier<D> {
     }
 
     fn apply(&mut self, batch: &[(PartitionId, Arc<Entry>)]) {
+        if batch.is_empty() {
+            return;
+        }
         let applied = self.data.apply(batch).unwrap_or_else(|error| fatal::stop(&error));
-        let bytes: usize = batch.iter().map(|(_, entry)| entry.weight()).sum();
+        self.count(batch.iter().map(|(_, entry)| entry.weight()).sum());
+        let _ = self.done.send(Done::Applied(applied));
+    }
+
+    fn install(&mut self, partition: PartitionId, attachment: u64, page: &Arc<CopyPage>) {
+        let arc = &self.ring.partitions()[partition.index()];
+        self.data.install(partition, arc, page).unwrap_or_else(|error| fatal::stop(&error));
+        self.count(weight(&Apply::Page { partition, attachment, page: Arc::clone(page) }));
+        let _ = self.done.send(Done::PageApplied { partition, attachment, number: page.number });
+    }
+
+    fn count(&mut self, bytes: usize) {
         self.backlog.shrink(bytes);
         self.unsynced += bytes;
-        let _ = self.done.send(Done::Applied(applied));
     }
 
     fn sync_and_trim(&mut self) {
         let held = self.data.sync().unwrap_or_else(|error| fatal::stop(&error));
         self.unsynced = 0;
         let _ = self.writer.send(WriterJob::Trim(held));
+    }
+}
+
+/// Reads what joiners are sent.
+struct Reader<L, D: Data> {
+    log: L,
+    data: D,
+    ring: Arc<Ring>,
+    done: UnboundedSender<Done>,
+    /// The snapshots being copied, each with the number of its next page and the last key of the one before.
+    snapshots: BTreeMap<(PartitionId, u64), (D::Snapshot, u32, Option<DataKey>)>,
+}
+
+impl<L: LogReader, D: Data> Reader<L, D> {
+    fn run(mut self, jobs: &Receiver<ReaderJob>) {
+        while let Ok(job) = jobs.recv() {
+            match job {
+                ReaderJob::Fetch(fetch) => self.fetch(&fetch),
+                ReaderJob::Copy(CopyStep::Begin { partition, attachment }) => {
+                    self.snapshots.insert((partition, attachment), (self.data.snapshot(), 0, None));
+                    self.read_page(partition, attachment);
+                }
+                ReaderJob::Copy(CopyStep::Next { partition, attachment }) => {
+                    self.read_page(partition, attachment);
+                }
+                ReaderJob::Copy(CopyStep::End { partition, attachment }) => {
+                    self.snapshots.remove(&(partition, attachment));
+                }
+            }
+        }
+    }
+
+    fn fetch(&mut self, fetch: &Fetch) {
+        let entries = self.log.read(fetch).unwrap_or_else(|error| fatal::stop(&error));
+        let (partition, attachment) = (fetch.partition, fetch.attachment);
+        let _ = self.done.send(Done::Fetched { partition, attachment, entries });
+    }
+
+    fn read_page(&mut self, partition: PartitionId, attachment: u64) {
+        let Some((snapshot, number, after)) = self.snapshots.get_mut(&(partition, attachment)) else { return };
+        let arc: &Partition = &self.ring.partitions()[partition.index()];
+        let page = snapshot.page(partition, arc, *number, after.take(), PAGE_BYTES);
+        let page = page.unwrap_or_else(|error| fatal::stop(&error));
+        *number += 1;
+        *after = page.records.last().map(|(key, _)| key.clone());
+        if page.end.is_some() {
+            self.snapshots.remove(&(partition, attachment));
+        }
+        let _ = self.done.send(Done::PageRead { partition, attachment, page });
     }
 }

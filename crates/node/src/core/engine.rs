@@ -5,19 +5,22 @@
 //! batch to the disk, whatever all of them brought about.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use simpledynamo_chain::{Asked, Effects, Event, Ignored, Node, Operation, Outcome, Query};
-use simpledynamo_topology::{Epoch, NodeId, PartitionId};
+use simpledynamo_chain::{Asked, Damaged, Effects, Event, Ignored, Node, Operation, Outcome, Query, Reading};
+use simpledynamo_ring::Token;
+use simpledynamo_topology::{Epoch, PartitionId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
+use crate::control::ControlHandle;
 use crate::core::disk::{Disk, Done};
 use crate::core::view::DataView;
+use crate::fatal;
 use crate::peers::outlets::Outlets;
 
 /// How often deadlines and retries are looked at: finer than any of them needs.
@@ -28,6 +31,13 @@ const TICK: Duration = Duration::from_millis(10);
 const IN_FLIGHT_BYTES_MAX: usize = 128 << 20;
 
 type Waiter = Box<dyn FnOnce(Outcome)>;
+
+/// A question, answered or on its way.
+pub(crate) enum Answer {
+    Now(Reading),
+    /// Will be given under this number.
+    Later(u64),
+}
 
 /// A request on its way, for a task that looks at the outcome later.
 pub(crate) enum Started {
@@ -51,14 +61,13 @@ pub(crate) struct Engine {
     effects: RefCell<Effects>,
     records: DataView,
     disk: RefCell<Option<Disk>>,
+    control: ControlHandle,
     outlets: Rc<Outlets>,
     waiters: RefCell<HashMap<u64, Waiter>>,
     due: Notify,
     in_flight_bytes: Cell<usize>,
     room: Notify,
     ignored: RefCell<BTreeMap<Ignored, u64>>,
-    /// What has been said about members that lost something.
-    damage_told: RefCell<BTreeSet<(PartitionId, NodeId)>>,
 }
 
 impl Engine {
@@ -67,6 +76,7 @@ impl Engine {
         effects: Effects,
         records: DataView,
         disk: Disk,
+        control: ControlHandle,
         outlets: Rc<Outlets>,
     ) -> Rc<Self> {
         let engine = Rc::new(Self {
@@ -74,13 +84,13 @@ impl Engine {
             effects: RefCell::new(effects),
             records,
             disk: RefCell::new(Some(disk)),
+            control,
             outlets,
             waiters: RefCell::default(),
             due: Notify::new(),
             in_flight_bytes: Cell::new(0),
             room: Notify::new(),
             ignored: RefCell::default(),
-            damage_told: RefCell::default(),
         });
         engine.due.notify_one();
         engine
@@ -135,15 +145,22 @@ impl Engine {
     }
 
     /// Reads a key: answered at once, or [`Engine::on_answer`] takes who waits for it.
-    pub(crate) fn read(&self, query: Query) -> Asked {
-        let mut effects = self.effects.borrow_mut();
-        self.node.borrow_mut().read(clock::now(), query, &self.records, &mut effects)
+    pub(crate) fn read(&self, query: Query) -> Answer {
+        let Query::Get { key, .. } = &query else { unreachable!("other questions name their partition") };
+        let partition = self.look(|node| PartitionId::at(node.topology().ring().partition_of(Token::of(key))));
+        self.ask(partition, query)
     }
 
     /// Asks a member of a partition, as [`Engine::read`].
-    fn ask(&self, partition: PartitionId, query: Query) -> Asked {
+    fn ask(&self, partition: PartitionId, query: Query) -> Answer {
         let mut effects = self.effects.borrow_mut();
-        self.node.borrow_mut().ask(clock::now(), partition, query, &self.records, &mut effects)
+        let mut node = self.node.borrow_mut();
+        match node.ask(clock::now(), partition, query.clone(), &self.records, &mut effects) {
+            // The clock is read again after the value was captured: the lease must still have been valid then (I7).
+            Asked::Captured(reading) if node.may_answer(clock::boot_millis()) => Answer::Now(reading),
+            Asked::Captured(_) => Answer::Later(node.forward(clock::now(), partition, query, &mut effects)),
+            Asked::Pending(request) => Answer::Later(request),
+        }
     }
 
     /// The waiter is called when the request is answered. To be called before the task yields.
@@ -152,10 +169,10 @@ impl Engine {
         self.due.notify_one();
     }
 
-    fn start(&self, asked: Asked) -> Started {
-        match asked {
-            Asked::Answered(reading) => Started::Done(Outcome::Read(reading)),
-            Asked::Pending(request) => {
+    fn start(&self, answer: Answer) -> Started {
+        match answer {
+            Answer::Now(reading) => Started::Done(Outcome::Read(reading)),
+            Answer::Later(request) => {
                 let (sender, receiver) = oneshot::channel();
                 self.on_answer(request, |outcome| drop(sender.send(outcome)));
                 Started::Pending(receiver)
@@ -223,9 +240,22 @@ impl Engine {
                 work = done.recv() => match work {
                     Some(Done::Persisted(changes)) => self.take(Event::Persisted(changes)),
                     Some(Done::Applied(applied)) => self.take(Event::Applied(applied)),
+                    Some(Done::PageApplied { partition, attachment, number }) => {
+                        self.take(Event::PageApplied { partition, attachment, number });
+                    }
+                    Some(Done::Fetched { partition, attachment, entries }) => {
+                        self.take(Event::Fetched { partition, attachment, entries });
+                    }
+                    Some(Done::PageRead { partition, attachment, page }) => {
+                        self.take(Event::PageRead { partition, attachment, page });
+                    }
                     None => return,
                 },
-                _ = tick.tick() => self.take(Event::Tick),
+                _ = tick.tick() => {
+                    self.take(Event::Tick);
+                    let node = self.node.borrow();
+                    self.control.tell(node.offers(), node.suspects());
+                }
             }
         }
     }
@@ -234,12 +264,16 @@ impl Engine {
     fn settle(&self) {
         let effects = {
             let mut effects = self.effects.borrow_mut();
-            self.node.borrow_mut().flush(clock::now(), &self.records, &mut effects);
+            let mut node = self.node.borrow_mut();
+            loop {
+                node.flush(clock::now(), &self.records, &mut effects);
+                // After the values were captured, before they leave (I7).
+                if !node.release(clock::boot_millis(), &mut effects) {
+                    break;
+                }
+            }
             std::mem::take(&mut *effects)
         };
-        for (node, form) in effects.forms {
-            self.outlets.send_form(node, form);
-        }
         for envelope in effects.send {
             self.outlets.send(envelope);
         }
@@ -251,6 +285,11 @@ impl Engine {
             if !effects.apply.is_empty() {
                 disk.apply(effects.apply);
             }
+            effects.fetch.into_iter().for_each(|fetch| disk.fetch(fetch));
+            effects.copy.into_iter().for_each(|step| disk.copy(step));
+        }
+        for command in effects.propose {
+            self.control.propose(command);
         }
         self.report(&effects.opened, &effects.damaged, &effects.ignored);
         for completion in effects.complete {
@@ -260,27 +299,20 @@ impl Engine {
         }
     }
 
-    fn report(
-        &self,
-        opened: &[(PartitionId, Epoch)],
-        damaged: &[(PartitionId, NodeId, u64, u64)],
-        ignored: &[Ignored],
-    ) {
+    fn report(&self, opened: &[(PartitionId, Epoch)], damaged: &[Damaged], ignored: &[Ignored]) {
         let node = self.node.borrow();
         let names = node.topology().ring().names();
         for (partition, epoch) in opened {
             tracing::info!("serving partition {} in epoch {epoch}", names[partition.index()]);
         }
-        for (partition, member, end, watermark) in damaged {
-            if !self.damage_told.borrow_mut().insert((*partition, *member)) {
-                continue;
-            }
-            tracing::error!(
-                "partition {} stays closed: the log of node {} ends at {end}, but all up to {watermark} was \
-                 acknowledged; give that node back the data folder it had",
+        if let Some(Damaged { partition, end, watermark }) = damaged.first() {
+            self.control.mark_damaged();
+            fatal::stop(&format_args!(
+                "the log of partition {} ends at {end}, but all up to {watermark} was acknowledged: this node's \
+                 disk has lost something. Check the disk; when the node starts again it begins with an empty store, \
+                 which the others fill",
                 names[partition.index()],
-                names[member.index()],
-            );
+            ));
         }
         for &reason in ignored {
             *self.ignored.borrow_mut().entry(reason).or_default() += 1;

@@ -2,4 +2,5 @@
 
 pub(crate) mod disk;
 pub(crate) mod engine;
+pub(crate) mod pulse;
 pub(crate) mod view;

@@ -1,4 +1,6 @@
-//! The other nodes: links to them, and what waits to be sent.
+//! Connections between nodes.
 
+pub(crate) mod handshake;
 pub(crate) mod links;
 pub(crate) mod outlets;
+pub(crate) mod stream;

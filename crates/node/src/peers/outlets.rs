@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use simpledynamo_chain::{Envelope, Message, Refusal};
-use simpledynamo_topology::{Form, NodeId};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::peer::{PeerFrame, encode};
 use tokio::sync::Notify;
@@ -45,11 +44,6 @@ impl Outlets {
             envelope.message = Message::ReadRefused { id, refusal: Refusal::Overloaded };
         }
         outlet.put(&PeerFrame::Message(envelope));
-    }
-
-    /// Tells a node a form, under the same condition.
-    pub(crate) fn send_form(&self, node: NodeId, form: Form) {
-        self.0[node.index()].put(&PeerFrame::Form(form));
     }
 
     /// Each node's outlet, by its place in the ring.

@@ -1,0 +1,80 @@
+//! What nodes say to each other on control links.
+//!
+//! The first byte of a body tells what it is: a frame of the control group, whose format is the group's own
+//! business, or one of the messages here, as JSON: there are few of them, and people can read them.
+
+use serde::{Deserialize, Serialize};
+use simpledynamo_chain::control::{Grant, Renewal};
+use simpledynamo_topology::Member;
+
+/// The first byte of a frame of the control group.
+const GROUP: u8 = 0;
+
+/// The first byte of a message.
+const MESSAGE: u8 = 1;
+
+/// One message; none of them is answered on the spot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// Node to voters: renew my lease.
+    Renewal(Renewal),
+    /// Controller to node: it is renewed.
+    Grant(Grant),
+    /// Node to voters: I use my lease no more, and am about to leave.
+    Surrender(Member),
+    /// The voter that leads is about to stop: the receiver should stand for election once this many milliseconds have
+    /// passed.
+    StandIn(u64),
+}
+
+/// What the body of a control frame is.
+pub(super) enum Body<'a> {
+    /// A frame of the control group.
+    Group(&'a [u8]),
+    /// A message.
+    Message(Message),
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body; `None` if it is none.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&GROUP, frame) => Some(Self::Group(frame)),
+            (&MESSAGE, json) => serde_json::from_slice(json).ok().map(Self::Message),
+            _ => None,
+        }
+    }
+}
+
+/// The body that carries a frame of the control group.
+pub(super) fn group_body(frame: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(1 + frame.len());
+    body.push(GROUP);
+    body.extend_from_slice(frame);
+    body
+}
+
+impl Message {
+    /// The body that carries the message.
+    pub(super) fn body(&self) -> Vec<u8> {
+        let mut body = vec![MESSAGE];
+        serde_json::to_writer(&mut body, self).expect("writing to memory does not fail");
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simpledynamo_topology::{NodeId, Session};
+
+    #[test]
+    fn bodies_are_read_as_they_were_written() {
+        let message = Message::Surrender(Member { node: NodeId(2), session: Session(7) });
+        assert!(matches!(Body::read(&message.body()), Some(Body::Message(read)) if read == message));
+        assert!(matches!(Body::read(&group_body(b"frame")), Some(Body::Group(b"frame"))));
+        for nonsense in [&b""[..], b"\x01", b"\x01{}", b"\x02frame"] {
+            assert!(Body::read(nonsense).is_none());
+        }
+    }
+}
