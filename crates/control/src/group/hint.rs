@@ -1,0 +1,49 @@
+//! Starting an election early.
+
+use std::sync::PoisonError;
+
+use simpledynamo_topology::NodeId;
+use tokio::time::Instant;
+
+use super::ControlGroup;
+
+impl ControlGroup {
+    /// Takes in that a node seems to be down: it refuses or resets connections. This is a hint, never a proof.
+    ///
+    /// If that node leads as far as this voter knows, and is not heard until nobody has to hold to it any more
+    /// ([`crate::Options::election_max`]), an election starts then, and not a further time to an election later.
+    /// Voters take turns at it. It may be called from any thread and as often as one likes.
+    pub fn hint_down(&self, node: NodeId) {
+        let group = self.clone();
+        self.inner.runtime.spawn(async move { group.elect_early(node).await });
+    }
+
+    async fn elect_early(&self, node: NodeId) {
+        let options = &self.inner.options;
+        let leadership = self.inner.leadership.borrow().to_owned();
+        let follows = leadership.leader.is_some_and(|leader| leader.node == node) && !leadership.is_me;
+        if !follows || !self.members().voters.contains(&self.me()) {
+            return;
+        }
+        let heard = self.heard();
+        let free = heard.map_or_else(Instant::now, |heard| heard + options.election_max);
+        tokio::time::sleep_until(free + options.heartbeat / 2 * (options.slot() + 1)).await;
+        if self.heard() != heard || *self.inner.leadership.borrow() != leadership {
+            return;
+        }
+        // A second hint must wait its turn anew.
+        self.note_heard();
+        tracing::info!("the leader on node {node} is not heard: starting an election");
+        // If it has ended there is nothing to elect.
+        drop(self.inner.raft.trigger().elect().await);
+    }
+
+    /// When a leader was last heard.
+    fn heard(&self) -> Option<Instant> {
+        *self.inner.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_heard(&self) {
+        *self.inner.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
