@@ -9,14 +9,15 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use simpledynamo_chain::{
-    Change, Displaced, Durable, Entry, OpId, Persist, Record, Reply, Version, Writer, Writers,
+    Applied, Base, Change, CopyPage, Counts, DataKey, Displaced, Durable, Entry, EpochHistory, HISTORY_MAX,
+    OpId, Persist, Record, Reply, Version, Writer, Writers,
 };
 use simpledynamo_topology::{Epoch, NodeId, PartitionId, Session};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::codec::{
-    DecodeError, finish, get_applied, get_bool, get_bytes, get_count, get_durable, get_entry, get_i64,
-    get_persist, get_record, get_string, get_u16, get_u64, put_applied, put_bytes, put_durable, put_entry,
-    put_i64, put_persist, put_record, put_u64,
+    DecodeError, finish, get_applied, get_base, get_bool, get_bytes, get_copy_page, get_count, get_durable,
+    get_entry, get_i64, get_persist, get_record, get_string, get_u16, get_u64, put_applied, put_base,
+    put_bytes, put_copy_page, put_durable, put_entry, put_i64, put_persist, put_record, put_u64,
 };
 use strategies::contents;
 
@@ -69,6 +70,16 @@ proptest! {
     }
 
     #[test]
+    fn bases_come_back(base in strategies::base()) {
+        round_trip(&base, put_base, get_base);
+    }
+
+    #[test]
+    fn pages_of_a_copy_come_back(page in strategies::copy_page()) {
+        round_trip(&page, put_copy_page, get_copy_page);
+    }
+
+    #[test]
     fn numbers_come_back(number in strategies::number(), signed in strategies::signed()) {
         round_trip(&number, |number, out| put_u64(*number, out), get_u64);
         round_trip(&signed, |signed, out| put_i64(*signed, out), get_i64);
@@ -90,6 +101,8 @@ proptest! {
         check(&bytes, put_persist, get_persist);
         check(&bytes, put_durable, get_durable);
         check(&bytes, put_applied, get_applied);
+        check(&bytes, put_base, get_base);
+        check(&bytes, put_copy_page, get_copy_page);
     }
 
     /// The same with small numbers, which random bytes rarely are: they get past lengths and kinds.
@@ -100,6 +113,8 @@ proptest! {
         let _ = get_record(&mut bytes.clone());
         let _ = get_persist(&mut bytes.clone());
         let _ = get_durable(&mut bytes.clone());
+        let _ = get_base(&mut bytes.clone());
+        let _ = get_copy_page(&mut bytes.clone());
     }
 }
 
@@ -126,7 +141,7 @@ fn the_format_of_files_stays() {
     out.clear();
     let bare = Entry { change: Change::Remove, displaced: Displaced::default(), reply: Reply::Done, ..entry };
     put_persist(&Persist::Append { partition: PartitionId(3), entry: Arc::new(bare.clone()) }, &mut out);
-    assert_eq!(out, b"\x04\x03\x03\x02\xac\x02\x04\x07\x09\x08\x03key\x00");
+    assert_eq!(out, b"\x03\x03\x03\x02\xac\x02\x04\x07\x09\x08\x03key\x00");
 
     out.clear();
     let open = Persist::Open {
@@ -136,13 +151,14 @@ fn the_format_of_files_stays() {
         entries: vec![Arc::new(bare)],
     };
     put_persist(&open, &mut out);
-    assert_eq!(out, b"\x03\x03\x02\xab\x02\x01\x03\x02\xac\x02\x04\x07\x09\x08\x03key\x00");
+    assert_eq!(out, b"\x02\x03\x02\xab\x02\x01\x03\x02\xac\x02\x04\x07\x09\x08\x03key\x00");
 
     out.clear();
-    put_persist(&Persist::Session(Session(5)), &mut out);
     put_persist(&Persist::Seal { partition: PartitionId(3), epoch: Epoch(2) }, &mut out);
     put_persist(&Persist::Watermark { partition: PartitionId(3), up_to: 6 }, &mut out);
-    assert_eq!(out, b"\x01\x05\x02\x03\x02\x05\x03\x06");
+    put_persist(&Persist::Cut { partition: PartitionId(3), attachment: 4, watermark: 5 }, &mut out);
+    put_persist(&Persist::Reset { partition: PartitionId(3) }, &mut out);
+    assert_eq!(out, b"\x01\x03\x02\x04\x03\x06\x05\x03\x04\x05\x06\x03");
 
     out.clear();
     let version = Version { epoch: Epoch(1), seq: 2 };
@@ -153,16 +169,39 @@ fn the_format_of_files_stays() {
     out.clear();
     let done = BTreeMap::from([(6, (version, Reply::Old(None))), (7, (version, Reply::Superseded))]);
     let writer = Writer { session: Session(4), floor: 6, done };
+    let base = Base { last: version, writers: Writers(BTreeMap::from([(NodeId(2), writer.clone())])) };
+    let installed = Persist::Installed { partition: PartitionId(3), attachment: 4, base: Arc::new(base) };
+    put_persist(&installed, &mut out);
+    assert_eq!(out, b"\x07\x03\x04\x01\x02\x01\x02\x04\x06\x02\x06\x01\x02\x04\x07\x01\x02\x06");
+
+    out.clear();
     let durable = Durable {
         sealed: Epoch(1),
         open: Epoch(1),
         watermark: 2,
         end: 3,
+        start: 2,
+        is_incomplete: true,
+        history: EpochHistory([(1, Epoch(1)), (9, Epoch(3))].into()),
         entries: VecDeque::new(),
         writers: Writers(BTreeMap::from([(NodeId(2), writer)])),
     };
     put_durable(&durable, &mut out);
-    assert_eq!(out, b"\x01\x01\x02\x03\x01\x02\x04\x06\x02\x06\x01\x02\x04\x07\x01\x02\x06");
+    assert_eq!(
+        out,
+        b"\x01\x01\x02\x03\x02\x01\x02\x01\x01\x09\x03\x01\x02\x04\x06\x02\x06\x01\x02\x04\x07\x01\x02\x06"
+    );
+
+    out.clear();
+    let record = Record { version, expires_at: None, value: Bytes::from_static(b"v") };
+    let (first, second) = (DataKey::of(b"a"), DataKey::of(b"b"));
+    assert!(second > first, "the order of tokens");
+    let end = Some(Applied { up_to: 9, counts: Counts { keys: 2, expiring: 1 } });
+    put_copy_page(
+        &CopyPage { number: 7, after: Some(first), records: vec![(second, record)], end },
+        &mut out,
+    );
+    assert_eq!(out, b"\x07\x01\x01a\x01\x01b\x01\x02\x00\x01v\x01\x09\x02\x01");
 }
 
 #[test]
@@ -246,7 +285,7 @@ fn announced_sizes_are_compared_with_what_is_there() {
     assert!(matches!(get_bytes(&mut huge.clone()), Err(DecodeError::Truncated { .. })));
     assert!(matches!(get_count(&mut huge.clone(), 1), Err(DecodeError::Truncated { .. })));
 
-    let mut open = vec![3, 1, 1, 0];
+    let mut open = vec![2, 1, 1, 0];
     open.extend_from_slice(&huge);
     let result = get_persist(&mut Bytes::from(open));
     assert_eq!(result, Err(DecodeError::Truncated { missing: 9 << 60 }));
@@ -260,7 +299,7 @@ fn announced_sizes_are_compared_with_what_is_there() {
 #[test]
 fn what_must_rise_does() {
     let header = |counters: [u8; 2]| {
-        let mut bytes = vec![1, 1, 2, 3, 1, 2, 4, 0, 2];
+        let mut bytes = vec![1, 1, 2, 3, 1, 0, 0, 1, 2, 4, 0, 2];
         for counter in counters {
             bytes.extend_from_slice(&[counter, 1, 2, 0]);
         }
@@ -270,6 +309,61 @@ fn what_must_rise_does() {
     let error = Err(DecodeError::Order { what: "a coordinator's writes" });
     assert_eq!(header([7, 6]), error);
     assert_eq!(header([6, 6]), error);
+
+    let history = |items: [(u8, u8); 2]| {
+        let mut bytes = vec![1, 1, 2, 3, 1, 0, 2];
+        items.iter().for_each(|(first, epoch)| bytes.extend_from_slice(&[*first, *epoch]));
+        bytes.push(0);
+        get_durable(&mut Bytes::from(bytes))
+    };
+    assert!(history([(1, 1), (2, 2)]).is_ok());
+    let error = Err(DecodeError::Order { what: "the epochs of a log" });
+    assert_eq!(history([(1, 1), (1, 2)]), error);
+    assert_eq!(history([(1, 1), (2, 1)]), error);
+
+    let page = |keys: [&[u8]; 3]| {
+        let [after, first, second] = keys.map(DataKey::of);
+        let record = Record { version: Version::default(), expires_at: None, value: Bytes::new() };
+        let records = vec![(first, record.clone()), (second, record)];
+        let mut bytes = Vec::new();
+        put_copy_page(&CopyPage { number: 0, after: Some(after), records, end: None }, &mut bytes);
+        get_copy_page(&mut Bytes::from(bytes)).map(|page| page.number)
+    };
+    let mut keys: [&[u8]; 3] = [b"a", b"b", b"c"];
+    keys.sort_by_key(|key| DataKey::of(key));
+    let [a, b, c] = keys;
+    assert_eq!(page([a, b, c]), Ok(0));
+    let error = Err(DecodeError::Order { what: "the keys of a page" });
+    assert_eq!(page([a, c, b]), error);
+    assert_eq!(page([a, b, b]), error);
+    assert_eq!(page([b, b, c]), error, "it covers what lies after");
+}
+
+/// A log remembers so many changes of epoch only.
+#[test]
+fn a_longer_history_than_there_can_be_is_refused() {
+    let durable = |length: usize| {
+        let history = EpochHistory((1..=length as u64).map(|n| (n, Epoch(n))).collect());
+        let mut bytes = Vec::new();
+        put_durable(&Durable { history, ..Durable::default() }, &mut bytes);
+        get_durable(&mut Bytes::from(bytes)).map(|durable| durable.history.0.len())
+    };
+    assert_eq!(durable(HISTORY_MAX), Ok(HISTORY_MAX));
+    let (found, max) = (HISTORY_MAX as u64 + 1, HISTORY_MAX as u64);
+    let error = DecodeError::Range { what: "the number of remembered epochs", found, max };
+    assert_eq!(durable(HISTORY_MAX + 1), Err(error));
+}
+
+/// Nobody can put a pair where it would not be looked for.
+#[test]
+fn a_page_of_a_copy_tells_keys_and_not_where_they_stand() {
+    let misplaced = DataKey::from_stored(Bytes::from_static(b"\0\0\0\0\0\0\0\x01key")).expect("long enough");
+    let record = Record { version: Version::default(), expires_at: None, value: Bytes::new() };
+    let page = CopyPage { number: 0, after: None, records: vec![(misplaced, record)], end: None };
+    let mut bytes = Vec::new();
+    put_copy_page(&page, &mut bytes);
+    let read = get_copy_page(&mut Bytes::from(bytes)).expect("it was just written");
+    assert_eq!(read.records[0].0, DataKey::of(b"key"));
 }
 
 /// What is announced is compared with the fewest bytes that it could take, and not with more.
@@ -296,6 +390,13 @@ fn the_shortest_things_are_read() {
     let (partition, epoch) = (PartitionId(0), Epoch(0));
     let entries = vec![Arc::clone(&entry), entry];
     round_trip(&Persist::Open { partition, epoch, watermark: 0, entries }, put_persist, get_persist);
+
+    let history = EpochHistory([(0, Epoch(0)), (1, Epoch(1))].into());
+    round_trip(&Durable { history, ..Durable::default() }, put_durable, get_durable);
+
+    let record = Record { version, expires_at: None, value: Bytes::new() };
+    let page = CopyPage { number: 0, after: None, records: vec![(DataKey::of(b""), record)], end: None };
+    round_trip(&page, put_copy_page, get_copy_page);
 }
 
 #[test]
@@ -303,7 +404,7 @@ fn unknown_kinds_are_named() {
     let persist = |bytes: &'static [u8]| get_persist(&mut Bytes::from_static(bytes)).err();
     let kind = |what, tag| Some(DecodeError::Kind { what, tag });
     assert_eq!(persist(b"\x00\x01"), kind("a change to the log", 0));
-    assert_eq!(persist(b"\x06\x01"), kind("a change to the log", 6));
+    assert_eq!(persist(b"\x08\x01"), kind("a change to the log", 8));
     assert_eq!(get_entry(&mut Bytes::from_static(b"\x10")).err(), kind("a log entry", 16));
     assert_eq!(finish(&Bytes::from_static(b"xy")), Err(DecodeError::LeftOver(2)));
     let mut text = Vec::new();

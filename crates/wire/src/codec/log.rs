@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use simpledynamo_chain::{Applied, Counts, Durable, Entry, Persist, Reply, Version, Writer, Writers};
+use simpledynamo_chain::{
+    Applied, Base, Counts, Durable, Entry, EpochHistory, HISTORY_MAX, Persist, Reply, Version, Writer,
+    Writers,
+};
 use simpledynamo_topology::{Epoch, NodeId, PartitionId, Session};
 
 use super::DecodeError;
 use super::entry::{get_entry, get_reply, get_version, put_entry, put_reply, put_version};
-use super::primitive::{get_count, get_u8, get_u16, get_u64, put_count, put_u64};
+use super::primitive::{get_bool, get_count, get_u8, get_u16, get_u64, put_bool, put_count, put_u64};
 use crate::Sink;
 
 /// The fewest bytes that an entry takes: flags, version, op id, floor, an empty key, a reply.
@@ -21,13 +24,18 @@ const WRITER_SIZE_MIN: usize = 4;
 /// The fewest bytes that one of them takes: counter, version, a reply.
 const DONE_SIZE_MIN: usize = 4;
 
+/// The fewest bytes that a change of epoch takes: its first entry, the epoch.
+const HISTORY_ITEM_SIZE_MIN: usize = 2;
+
 /// The first byte of a change to the log.
 mod persist_kind {
-    pub(super) const SESSION: u8 = 1;
-    pub(super) const SEAL: u8 = 2;
-    pub(super) const OPEN: u8 = 3;
-    pub(super) const APPEND: u8 = 4;
-    pub(super) const WATERMARK: u8 = 5;
+    pub(super) const SEAL: u8 = 1;
+    pub(super) const OPEN: u8 = 2;
+    pub(super) const APPEND: u8 = 3;
+    pub(super) const WATERMARK: u8 = 4;
+    pub(super) const CUT: u8 = 5;
+    pub(super) const RESET: u8 = 6;
+    pub(super) const INSTALLED: u8 = 7;
 }
 
 /// Writes entries, their number first.
@@ -58,10 +66,6 @@ pub fn put_persist<S: Sink>(persist: &Persist, out: &mut S) {
         put_u64(partition.0.into(), out);
     };
     match persist {
-        Persist::Session(session) => {
-            out.put_u8(persist_kind::SESSION);
-            put_u64(session.0, out);
-        }
         Persist::Seal { partition, epoch } => {
             head(persist_kind::SEAL, partition, out);
             put_u64(epoch.0, out);
@@ -80,6 +84,17 @@ pub fn put_persist<S: Sink>(persist: &Persist, out: &mut S) {
             head(persist_kind::WATERMARK, partition, out);
             put_u64(*up_to, out);
         }
+        Persist::Cut { partition, attachment, watermark } => {
+            head(persist_kind::CUT, partition, out);
+            put_u64(*attachment, out);
+            put_u64(*watermark, out);
+        }
+        Persist::Reset { partition } => head(persist_kind::RESET, partition, out),
+        Persist::Installed { partition, attachment, base } => {
+            head(persist_kind::INSTALLED, partition, out);
+            put_u64(*attachment, out);
+            put_base(base, out);
+        }
     }
 }
 
@@ -89,10 +104,7 @@ pub fn put_persist<S: Sink>(persist: &Persist, out: &mut S) {
 /// When the input does not hold one.
 pub fn get_persist(input: &mut Bytes) -> Result<Persist, DecodeError> {
     let kind = get_u8(input)?;
-    if kind == persist_kind::SESSION {
-        return Ok(Persist::Session(Session(get_u64(input)?)));
-    }
-    if !(persist_kind::SEAL..=persist_kind::WATERMARK).contains(&kind) {
+    if !(persist_kind::SEAL..=persist_kind::INSTALLED).contains(&kind) {
         return Err(DecodeError::Kind { what: "a change to the log", tag: kind });
     }
     let partition = PartitionId(get_u16(input, "a partition's number")?);
@@ -105,17 +117,49 @@ pub fn get_persist(input: &mut Bytes) -> Result<Persist, DecodeError> {
             entries: get_entries(input)?,
         },
         persist_kind::APPEND => Persist::Append { partition, entry: Arc::new(get_entry(input)?) },
-        _ => Persist::Watermark { partition, up_to: get_u64(input)? },
+        persist_kind::WATERMARK => Persist::Watermark { partition, up_to: get_u64(input)? },
+        persist_kind::CUT => {
+            Persist::Cut { partition, attachment: get_u64(input)?, watermark: get_u64(input)? }
+        }
+        persist_kind::RESET => Persist::Reset { partition },
+        _ => Persist::Installed { partition, attachment: get_u64(input)?, base: Arc::new(get_base(input)?) },
     })
+}
+
+/// Writes what a log had come to at the end of a full copy.
+pub fn put_base<S: Sink>(base: &Base, out: &mut S) {
+    let Base { last, writers } = base;
+    put_version(*last, out);
+    put_writers(writers, out);
+}
+
+/// Reads what a log had come to at the end of a full copy.
+///
+/// # Errors
+/// When the input does not hold it.
+pub fn get_base(input: &mut Bytes) -> Result<Base, DecodeError> {
+    Ok(Base { last: get_version(input)?, writers: get_writers(input)? })
 }
 
 /// Writes a replica's durable state without its entries, which a log holds one by one.
 pub fn put_durable<S: Sink>(durable: &Durable, out: &mut S) {
-    let Durable { sealed, open, watermark, end, entries: _, writers } = durable;
+    let Durable { sealed, open, watermark, end, start, is_incomplete, history, entries: _, writers } =
+        durable;
     put_u64(sealed.0, out);
     put_u64(open.0, out);
     put_u64(*watermark, out);
     put_u64(*end, out);
+    put_u64(*start, out);
+    put_bool(*is_incomplete, out);
+    put_count(history.0.len(), out);
+    for (first, epoch) in &history.0 {
+        put_u64(*first, out);
+        put_u64(epoch.0, out);
+    }
+    put_writers(writers, out);
+}
+
+fn put_writers<S: Sink>(writers: &Writers, out: &mut S) {
     put_count(writers.0.len(), out);
     for (node, Writer { session, floor, done }) in &writers.0 {
         put_u64(node.0.into(), out);
@@ -140,9 +184,29 @@ pub fn get_durable(input: &mut Bytes) -> Result<Durable, DecodeError> {
         open: Epoch(get_u64(input)?),
         watermark: get_u64(input)?,
         end: get_u64(input)?,
+        start: get_u64(input)?,
+        is_incomplete: get_bool(input, "whether a copy is under way")?,
+        history: get_history(input)?,
         entries: VecDeque::new(),
         writers: get_writers(input)?,
     })
+}
+
+fn get_history(input: &mut Bytes) -> Result<EpochHistory, DecodeError> {
+    let count = get_count(input, HISTORY_ITEM_SIZE_MIN)?;
+    if count > HISTORY_MAX {
+        let (what, found, max) = ("the number of remembered epochs", count as u64, HISTORY_MAX as u64);
+        return Err(DecodeError::Range { what, found, max });
+    }
+    let mut history = VecDeque::with_capacity(count);
+    for _ in 0..count {
+        let (first, epoch) = (get_u64(input)?, Epoch(get_u64(input)?));
+        if history.back().is_some_and(|(last, before)| *last >= first || *before >= epoch) {
+            return Err(DecodeError::Order { what: "the epochs of a log" });
+        }
+        history.push_back((first, epoch));
+    }
+    Ok(EpochHistory(history))
 }
 
 fn get_writers(input: &mut Bytes) -> Result<Writers, DecodeError> {

@@ -11,16 +11,19 @@
 //! `Bytes`, which they keep alive. After an error the rest of the input means nothing. [`finish`] is for
 //! containers that hold one thing and nothing else.
 
+mod copy;
 mod entry;
 mod log;
 mod primitive;
 
+pub use copy::{get_copy_page, put_copy_page};
 pub use entry::{
     get_entry, get_op_id, get_record, get_reply, get_version, put_entry, put_op_id, put_record, put_reply,
     put_version,
 };
 pub use log::{
-    get_applied, get_durable, get_entries, get_persist, put_applied, put_durable, put_entries, put_persist,
+    get_applied, get_base, get_durable, get_entries, get_persist, put_applied, put_base, put_durable,
+    put_entries, put_persist,
 };
 pub use primitive::{
     finish, get_bool, get_bytes, get_count, get_i64, get_option, get_string, get_u8, get_u16, get_u32,

@@ -1,73 +1,51 @@
-//! Messages about a partition, and the forms of its chain.
+//! Messages about a partition.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use simpledynamo_chain::{Envelope, Message, Refusal};
-use simpledynamo_topology::{Epoch, Form, Member, NodeId, PartitionId, Session};
+use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId, Session};
 
 use super::operation::{get_operation, put_operation};
 use super::query::{get_query, get_reading, put_query, put_reading};
 use crate::OutBuffer;
 use crate::codec::{
-    DecodeError, get_bytes, get_count, get_entries, get_op_id, get_reply, get_u8, get_u16, get_u32, get_u64,
-    get_version, put_bytes, put_count, put_entries, put_op_id, put_reply, put_u64, put_version,
+    DecodeError, get_base, get_bool, get_bytes, get_copy_page, get_entries, get_op_id, get_option, get_reply,
+    get_u8, get_u16, get_u32, get_u64, get_version, put_base, put_bool, put_bytes, put_copy_page,
+    put_entries, put_op_id, put_option, put_reply, put_u64, put_version,
 };
-
-/// The fewest bytes that a member takes: node, session.
-const MEMBER_SIZE_MIN: usize = 2;
 
 /// The byte in front of a message's fields.
 mod message_kind {
-    pub(super) const SEALED: u8 = 1;
-    pub(super) const SEAL_REFUSED: u8 = 2;
-    pub(super) const OPEN: u8 = 3;
-    pub(super) const APPEND: u8 = 4;
-    pub(super) const DURABLE: u8 = 5;
-    pub(super) const WATERMARK: u8 = 6;
-    pub(super) const WRITE: u8 = 7;
-    pub(super) const WRITE_DONE: u8 = 8;
-    pub(super) const WRITE_REFUSED: u8 = 9;
-    pub(super) const WRITE_FORGOTTEN: u8 = 10;
-    pub(super) const READ: u8 = 11;
-    pub(super) const READ_DONE: u8 = 12;
-    pub(super) const READ_REFUSED: u8 = 13;
+    pub(super) const GATHER: u8 = 1;
+    pub(super) const SEALED: u8 = 2;
+    pub(super) const LACKING: u8 = 3;
+    pub(super) const OPEN: u8 = 4;
+    pub(super) const APPEND: u8 = 5;
+    pub(super) const DURABLE: u8 = 6;
+    pub(super) const WATERMARK: u8 = 7;
+    pub(super) const JOIN: u8 = 8;
+    pub(super) const ATTACH: u8 = 9;
+    pub(super) const SHIP: u8 = 10;
+    pub(super) const STORED: u8 = 11;
+    pub(super) const PAGE: u8 = 12;
+    pub(super) const PAGE_STORED: u8 = 13;
+    pub(super) const WRITE: u8 = 14;
+    pub(super) const WRITE_DONE: u8 = 15;
+    pub(super) const WRITE_REFUSED: u8 = 16;
+    pub(super) const WRITE_FORGOTTEN: u8 = 17;
+    pub(super) const READ: u8 = 18;
+    pub(super) const READ_DONE: u8 = 19;
+    pub(super) const READ_REFUSED: u8 = 20;
 }
 
-pub(super) fn put_member(member: Member, out: &mut OutBuffer) {
+fn put_member(member: Member, out: &mut OutBuffer) {
     put_u64(member.node.0.into(), out);
     put_u64(member.session.0, out);
 }
 
-pub(super) fn get_member(input: &mut Bytes) -> Result<Member, DecodeError> {
+fn get_member(input: &mut Bytes) -> Result<Member, DecodeError> {
     Ok(Member { node: NodeId(get_u16(input, "a node's number")?), session: Session(get_u64(input)?) })
-}
-
-pub(super) fn put_form(form: &Form, out: &mut OutBuffer) {
-    let Form { partition, epoch, members } = form;
-    put_u64(partition.0.into(), out);
-    put_u64(epoch.0, out);
-    put_count(members.len(), out);
-    for member in members {
-        put_member(*member, out);
-    }
-}
-
-/// Reads a form, and checks what everybody relies on: it has members, and no node twice.
-pub(super) fn get_form(input: &mut Bytes) -> Result<Form, DecodeError> {
-    let partition = get_partition(input)?;
-    let epoch = Epoch(get_u64(input)?);
-    let count = get_count(input, MEMBER_SIZE_MIN)?;
-    let mut form = Form { partition, epoch, members: Vec::with_capacity(count) };
-    for _ in 0..count {
-        let member = get_member(input)?;
-        if form.position(member.node).is_some() {
-            return Err(DecodeError::Order { what: "the members of a chain" });
-        }
-        form.members.push(member);
-    }
-    if form.members.is_empty() {
-        return Err(DecodeError::Order { what: "the members of a chain" });
-    }
-    Ok(form)
 }
 
 fn get_partition(input: &mut Bytes) -> Result<PartitionId, DecodeError> {
@@ -95,15 +73,15 @@ pub(super) fn get_envelope(input: &mut Bytes) -> Result<Envelope, DecodeError> {
 
 fn put_message(message: &Message, out: &mut OutBuffer) {
     match message {
-        Message::Sealed { watermark, end, open } => {
+        Message::Gather => out.put_u8(message_kind::GATHER),
+        Message::Sealed { watermark, end } => {
             out.put_u8(message_kind::SEALED);
             put_u64(*watermark, out);
             put_u64(*end, out);
-            put_u64(open.0, out);
         }
-        Message::SealRefused { used } => {
-            out.put_u8(message_kind::SEAL_REFUSED);
-            put_u64(used.0, out);
+        Message::Lacking { watermark } => {
+            out.put_u8(message_kind::LACKING);
+            put_u64(*watermark, out);
         }
         Message::Open { watermark, entries, durable } => {
             out.put_u8(message_kind::OPEN);
@@ -124,6 +102,12 @@ fn put_message(message: &Message, out: &mut OutBuffer) {
             out.put_u8(message_kind::WATERMARK);
             put_u64(*up_to, out);
         }
+        Message::Join { .. }
+        | Message::Attach { .. }
+        | Message::Ship { .. }
+        | Message::Stored { .. }
+        | Message::Page { .. }
+        | Message::PageStored { .. } => put_recovery_message(message, out),
         Message::Write { .. }
         | Message::WriteDone { .. }
         | Message::WriteRefused { .. }
@@ -131,6 +115,45 @@ fn put_message(message: &Message, out: &mut OutBuffer) {
         Message::Read { .. } | Message::ReadDone { .. } | Message::ReadRefused { .. } => {
             put_read_message(message, out);
         }
+    }
+}
+
+/// Writes what tails and joiners say.
+fn put_recovery_message(message: &Message, out: &mut OutBuffer) {
+    match message {
+        Message::Join { attachment, held } => {
+            out.put_u8(message_kind::JOIN);
+            put_option(attachment.as_ref(), out, |attachment, out| put_u64(*attachment, out));
+            put_option(held.as_ref(), out, |held, out| put_version(*held, out));
+        }
+        Message::Attach { attachment, is_copy } => {
+            out.put_u8(message_kind::ATTACH);
+            put_u64(*attachment, out);
+            put_bool(*is_copy, out);
+        }
+        Message::Ship { attachment, entries, watermark } => {
+            out.put_u8(message_kind::SHIP);
+            put_u64(*attachment, out);
+            put_u64(*watermark, out);
+            put_entries(entries, out);
+        }
+        Message::Stored { attachment, up_to } => {
+            out.put_u8(message_kind::STORED);
+            put_u64(*attachment, out);
+            put_u64(*up_to, out);
+        }
+        Message::Page { attachment, page, base } => {
+            out.put_u8(message_kind::PAGE);
+            put_u64(*attachment, out);
+            put_copy_page(page, out);
+            put_option(base.as_deref(), out, put_base);
+        }
+        Message::PageStored { attachment, number } => {
+            out.put_u8(message_kind::PAGE_STORED);
+            put_u64(*attachment, out);
+            put_u64((*number).into(), out);
+        }
+        other => unreachable!("{other:?} is not about recovery"),
     }
 }
 
@@ -189,10 +212,9 @@ fn put_read_message(message: &Message, out: &mut OutBuffer) {
 
 fn get_message(input: &mut Bytes) -> Result<Message, DecodeError> {
     Ok(match get_u8(input)? {
-        message_kind::SEALED => {
-            Message::Sealed { watermark: get_u64(input)?, end: get_u64(input)?, open: Epoch(get_u64(input)?) }
-        }
-        message_kind::SEAL_REFUSED => Message::SealRefused { used: Epoch(get_u64(input)?) },
+        message_kind::GATHER => Message::Gather,
+        message_kind::SEALED => Message::Sealed { watermark: get_u64(input)?, end: get_u64(input)? },
+        message_kind::LACKING => Message::Lacking { watermark: get_u64(input)? },
         message_kind::OPEN => Message::Open {
             watermark: get_u64(input)?,
             durable: get_u64(input)?,
@@ -201,6 +223,7 @@ fn get_message(input: &mut Bytes) -> Result<Message, DecodeError> {
         message_kind::APPEND => Message::Append { durable: get_u64(input)?, entries: get_entries(input)? },
         message_kind::DURABLE => Message::Durable { up_to: get_u64(input)? },
         message_kind::WATERMARK => Message::Watermark { up_to: get_u64(input)? },
+        kind @ message_kind::JOIN..=message_kind::PAGE_STORED => get_recovery_message(kind, input)?,
         message_kind::WRITE => Message::Write {
             id: get_op_id(input)?,
             copy: get_copy(input)?,
@@ -228,6 +251,35 @@ fn get_message(input: &mut Bytes) -> Result<Message, DecodeError> {
     })
 }
 
+fn get_recovery_message(kind: u8, input: &mut Bytes) -> Result<Message, DecodeError> {
+    Ok(match kind {
+        message_kind::JOIN => Message::Join {
+            attachment: get_option(input, "the attachment of a joiner", get_u64)?,
+            held: get_option(input, "what a joiner holds", get_version)?,
+        },
+        message_kind::ATTACH => Message::Attach {
+            attachment: get_u64(input)?,
+            is_copy: get_bool(input, "whether the data is copied")?,
+        },
+        message_kind::SHIP => Message::Ship {
+            attachment: get_u64(input)?,
+            watermark: get_u64(input)?,
+            entries: get_entries(input)?,
+        },
+        message_kind::STORED => Message::Stored { attachment: get_u64(input)?, up_to: get_u64(input)? },
+        message_kind::PAGE => Message::Page {
+            attachment: get_u64(input)?,
+            page: Arc::new(get_copy_page(input)?),
+            base: get_option(input, "what a log had come to", get_base)?.map(Arc::new),
+        },
+        message_kind::PAGE_STORED => Message::PageStored {
+            attachment: get_u64(input)?,
+            number: get_u32(input, "the number of a page")?,
+        },
+        tag => return Err(DecodeError::Kind { what: "a message about recovery", tag }),
+    })
+}
+
 fn get_copy(input: &mut Bytes) -> Result<u32, DecodeError> {
     get_u32(input, "the number of a write's copy")
 }
@@ -238,6 +290,7 @@ fn put_refusal(refusal: Refusal, out: &mut OutBuffer) {
         Refusal::ChainBroken => 1,
         Refusal::Overloaded => 2,
         Refusal::Unreachable => 3,
+        Refusal::NoLease => 4,
     });
 }
 
@@ -247,6 +300,7 @@ fn get_refusal(input: &mut Bytes) -> Result<Refusal, DecodeError> {
         1 => Refusal::ChainBroken,
         2 => Refusal::Overloaded,
         3 => Refusal::Unreachable,
+        4 => Refusal::NoLease,
         tag => return Err(DecodeError::Kind { what: "a refusal", tag }),
     })
 }

@@ -2,16 +2,15 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use simpledynamo_chain::Envelope;
-use simpledynamo_topology::Form;
 
 use super::HANDSHAKE_FRAME_MAX;
-use super::envelope::{get_envelope, get_form, put_envelope, put_form};
+use super::envelope::{get_envelope, put_envelope};
 use super::handshake::{
     Hello, Welcome, get_hello, get_refused, get_welcome, put_hello, put_other_version, put_refused,
     put_welcome,
 };
 use crate::OutBuffer;
-use crate::codec::{DecodeError, finish, get_u8};
+use crate::codec::{DecodeError, finish, get_bool, get_bytes, get_u8, get_u64, put_bool, put_bytes, put_u64};
 use crate::room::{let_go_after, make_room};
 
 /// The bytes that tell a frame's length.
@@ -22,8 +21,8 @@ mod frame_kind {
     pub(super) const HELLO: u8 = 1;
     pub(super) const WELCOME: u8 = 2;
     pub(super) const REFUSED: u8 = 3;
-    pub(super) const FORM: u8 = 4;
-    pub(super) const MESSAGE: u8 = 5;
+    pub(super) const MESSAGE: u8 = 4;
+    pub(super) const CONTROL: u8 = 5;
 }
 
 /// What one node says to another.
@@ -42,10 +41,17 @@ pub enum PeerFrame {
     Welcome(Welcome),
     /// The Hello is not accepted; the connection ends. The reason is for the log of the node that connected.
     Refused(String),
-    /// The present form of a chain, as far as the sender knows.
-    Form(Form),
-    /// A message about a partition.
+    /// A message about a partition: what data links carry.
     Message(Envelope),
+    /// What control links carry: a request of the control group, or the reply to one.
+    Control {
+        /// Names a request to its sender; the reply carries the same number.
+        id: u64,
+        /// Whether this is a reply.
+        is_reply: bool,
+        /// The request or reply, in a form that only the control group knows.
+        body: Bytes,
+    },
 }
 
 /// Writes a frame.
@@ -69,19 +75,21 @@ pub fn encode(frame: &PeerFrame, out: &mut OutBuffer) {
         }
         PeerFrame::Welcome(welcome) => {
             out.put_u8(frame_kind::WELCOME);
-            put_welcome(welcome, out);
+            put_welcome(*welcome, out);
         }
         PeerFrame::Refused(reason) => {
             out.put_u8(frame_kind::REFUSED);
             put_refused(reason, out);
         }
-        PeerFrame::Form(form) => {
-            out.put_u8(frame_kind::FORM);
-            put_form(form, out);
-        }
         PeerFrame::Message(envelope) => {
             out.put_u8(frame_kind::MESSAGE);
             put_envelope(envelope, out);
+        }
+        PeerFrame::Control { id, is_reply, body } => {
+            out.put_u8(frame_kind::CONTROL);
+            put_u64(*id, out);
+            put_bool(*is_reply, out);
+            put_bytes(body, out);
         }
     }
     let size = u32::try_from(out.len() - start).expect("a frame is shorter than 4 GiB");
@@ -150,9 +158,13 @@ impl FrameDecoder {
             frame_kind::HELLO => get_hello(body),
             frame_kind::WELCOME => get_welcome(body).map(PeerFrame::Welcome),
             frame_kind::REFUSED => get_refused(body).map(PeerFrame::Refused),
-            frame_kind::FORM | frame_kind::MESSAGE if self.in_handshake => Err(DecodeError::NotAPeer),
-            frame_kind::FORM => get_form(body).map(PeerFrame::Form),
+            frame_kind::MESSAGE | frame_kind::CONTROL if self.in_handshake => Err(DecodeError::NotAPeer),
             frame_kind::MESSAGE => get_envelope(body).map(PeerFrame::Message),
+            frame_kind::CONTROL => Ok(PeerFrame::Control {
+                id: get_u64(body)?,
+                is_reply: get_bool(body, "whether a frame is a reply")?,
+                body: get_bytes(body)?,
+            }),
             tag => Err(DecodeError::Kind { what: "a frame", tag }),
         }
     }

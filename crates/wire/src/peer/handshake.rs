@@ -1,12 +1,11 @@
 //! How a connection between two nodes begins.
 
 use bytes::{Buf, Bytes};
-use simpledynamo_topology::{Member, NodeId, Session};
+use simpledynamo_topology::NodeId;
 
-use super::envelope::{get_member, put_member};
 use super::{PROTOCOL_VERSION, PeerFrame};
 use crate::OutBuffer;
-use crate::codec::{DecodeError, get_bytes, get_count, get_string, get_u16, get_u64, put_count, put_u64};
+use crate::codec::{DecodeError, get_bytes, get_string, get_u8, get_u16, put_count, put_u64};
 
 /// The first bytes of every Hello: whoever connects to the wrong port is told apart at once.
 const MAGIC: [u8; 4] = *b"SDp\x01";
@@ -14,22 +13,19 @@ const MAGIC: [u8; 4] = *b"SDp\x01";
 /// Reasons for a refusal are cut to this length, in bytes.
 pub const REFUSAL_REASON_MAX: usize = 1024;
 
-/// The most lives of a store that are told, the present one included. A node that has met none of the last so many
-/// cannot tell any more whether the store is the one it knew.
-pub const LINEAGE_MAX: usize = 128;
-
-/// The store that a node runs on, and its last lives: a node whose data folder was replaced, or put back from an
-/// old copy, would otherwise use numbers again that are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// The store.
-    pub store: [u8; 16],
-    /// Sessions that began on it, each with a nonce that tells it from a session of the same number on a copy of
-    /// the store. The present one is the last. At most [`LINEAGE_MAX`].
-    pub lineage: Vec<(Session, u64)>,
+/// What a connection is for. Each link to a peer has a connection of its own, so that a large value never delays
+/// what keeps the node alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LinkKind {
+    /// Messages about partitions.
+    Data,
+    /// Requests and replies of the control group.
+    Control,
 }
 
 /// The first frame of a connection: who I am, and who I think you are.
+///
+/// Sessions are not told: every message carries those of both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The version of the protocol that the sender speaks.
@@ -38,21 +34,21 @@ pub struct Hello {
     pub cluster: String,
     /// The digest of the cluster's table of nodes: equal on nodes that agree about the ring.
     pub table: [u8; 20],
-    /// The sender, in its present session.
-    pub from: Member,
-    /// The life of the sender that the session is.
-    pub life: Life,
+    /// The sender.
+    pub from: NodeId,
     /// The node that the sender means to talk to.
     pub to: NodeId,
+    /// The uuid of the sender's store: a node that lost its disk is told from the one that it was.
+    pub store: u128,
+    /// What the connection is for.
+    pub link: LinkKind,
 }
 
 /// The answer to a Hello that is accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// The present session of the node that answers.
-    pub session: Session,
-    /// The life of it that the session is.
-    pub life: Life,
+    /// The uuid of the answering node's store.
+    pub store: u128,
 }
 
 /// The part of a Hello that every version has in common.
@@ -67,12 +63,16 @@ pub(super) fn put_other_version(version: u16, cluster: &str, out: &mut OutBuffer
 }
 
 pub(super) fn put_hello(hello: &Hello, out: &mut OutBuffer) {
-    let Hello { version, cluster, table, from, life, to } = hello;
+    let Hello { version, cluster, table, from, to, store, link } = hello;
     put_greeting(*version, cluster, out);
     out.put_slice(table);
-    put_member(*from, out);
-    put_life(life, out);
+    put_u64(from.0.into(), out);
     put_u64(to.0.into(), out);
+    put_store(*store, out);
+    out.put_u8(match link {
+        LinkKind::Data => 0,
+        LinkKind::Control => 1,
+    });
 }
 
 /// Reads a Hello. What follows the greeting of another version is not looked at.
@@ -90,10 +90,19 @@ pub(super) fn get_hello(input: &mut Bytes) -> Result<PeerFrame, DecodeError> {
         version,
         cluster,
         table: get_array(input)?,
-        from: get_member(input)?,
-        life: get_life(input)?,
+        from: NodeId(get_u16(input, "a node's number")?),
         to: NodeId(get_u16(input, "a node's number")?),
+        store: get_store(input)?,
+        link: get_link(input)?,
     }))
+}
+
+fn get_link(input: &mut Bytes) -> Result<LinkKind, DecodeError> {
+    match get_u8(input)? {
+        0 => Ok(LinkKind::Data),
+        1 => Ok(LinkKind::Control),
+        tag => Err(DecodeError::Kind { what: "a link", tag }),
+    }
 }
 
 pub(super) fn put_refused(reason: &str, out: &mut OutBuffer) {
@@ -111,37 +120,21 @@ pub(super) fn get_refused(input: &mut Bytes) -> Result<String, DecodeError> {
     Ok(String::from_utf8_lossy(&reason).into_owned())
 }
 
-pub(super) fn put_welcome(welcome: &Welcome, out: &mut OutBuffer) {
-    put_u64(welcome.session.0, out);
-    put_life(&welcome.life, out);
+pub(super) fn put_welcome(welcome: Welcome, out: &mut OutBuffer) {
+    put_store(welcome.store, out);
 }
 
 pub(super) fn get_welcome(input: &mut Bytes) -> Result<Welcome, DecodeError> {
-    Ok(Welcome { session: Session(get_u64(input)?), life: get_life(input)? })
+    Ok(Welcome { store: get_store(input)? })
 }
 
-fn put_life(life: &Life, out: &mut OutBuffer) {
-    out.put_slice(&life.store);
-    let told = &life.lineage[life.lineage.len().saturating_sub(LINEAGE_MAX)..];
-    put_count(told.len(), out);
-    for (session, nonce) in told {
-        put_u64(session.0, out);
-        out.put_u64(*nonce);
-    }
+fn put_store(store: u128, out: &mut OutBuffer) {
+    out.put_slice(&store.to_be_bytes());
 }
 
-fn get_life(input: &mut Bytes) -> Result<Life, DecodeError> {
-    let store = get_array(input)?;
-    let count = get_count(input, LIFE_BYTES_MIN)?;
-    let mut lineage = Vec::with_capacity(count);
-    for _ in 0..count {
-        lineage.push((Session(get_u64(input)?), u64::from_le_bytes(get_array(input)?)));
-    }
-    Ok(Life { store, lineage })
+fn get_store(input: &mut Bytes) -> Result<u128, DecodeError> {
+    get_array(input).map(u128::from_be_bytes)
 }
-
-/// The fewest bytes that one life takes: a session and a nonce.
-const LIFE_BYTES_MIN: usize = 1 + 8;
 
 fn put_text(text: &str, out: &mut OutBuffer) {
     put_count(text.len(), out);

@@ -3,21 +3,21 @@
 // Each test binary needs some of them.
 #![allow(dead_code)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use simpledynamo_chain::{
-    Applied, Change, Condition, Counts, Displaced, Durable, Entry, Envelope, Expiry, ExpiryCondition, Item,
-    Message, OpId, Operation, OperationError, Page, PageRequest, Part, Persist, Query, Reading, Record,
-    Refusal, Reply, Version, Writer, Writers,
+    Applied, Base, Change, Condition, CopyPage, Counts, DataKey, Displaced, Durable, Entry, Envelope,
+    EpochHistory, Expiry, ExpiryCondition, Item, Message, OpId, Operation, OperationError, Page, PageRequest,
+    Part, Persist, Query, Reading, Record, Refusal, Reply, Version, Writer, Writers,
 };
-use simpledynamo_topology::{Epoch, Form, Member, NodeId, PartitionId, Session};
+use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId, Session};
 use simpledynamo_wire::OutBuffer;
-use simpledynamo_wire::peer::{Hello, Life, PROTOCOL_VERSION, PeerFrame, Welcome};
+use simpledynamo_wire::peer::{Hello, LinkKind, PROTOCOL_VERSION, PeerFrame, Welcome};
 
 /// All that a rope holds, in one piece.
 pub(crate) fn contents(mut out: OutBuffer) -> Bytes {
@@ -132,7 +132,6 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
 
 pub(crate) fn persist() -> impl Strategy<Value = Persist> {
     prop_oneof![
-        session().prop_map(Persist::Session),
         (partition(), epoch()).prop_map(|(partition, epoch)| Persist::Seal { partition, epoch }),
         (partition(), epoch(), number(), entries()).prop_map(|(partition, epoch, watermark, entries)| {
             Persist::Open { partition, epoch, watermark, entries }
@@ -140,18 +139,63 @@ pub(crate) fn persist() -> impl Strategy<Value = Persist> {
         (partition(), entry())
             .prop_map(|(partition, entry)| Persist::Append { partition, entry: Arc::new(entry) }),
         (partition(), number()).prop_map(|(partition, up_to)| Persist::Watermark { partition, up_to }),
+        (partition(), number(), number()).prop_map(|(partition, attachment, watermark)| Persist::Cut {
+            partition,
+            attachment,
+            watermark
+        }),
+        partition().prop_map(|partition| Persist::Reset { partition }),
+        (partition(), number(), base()).prop_map(|(partition, attachment, base)| Persist::Installed {
+            partition,
+            attachment,
+            base: Arc::new(base)
+        }),
     ]
+}
+
+pub(crate) fn writers() -> impl Strategy<Value = Writers> {
+    let done = btree_map(number(), (version(), reply()), 0..4);
+    let writer =
+        (session(), number(), done).prop_map(|(session, floor, done)| Writer { session, floor, done });
+    btree_map(node(), writer, 0..4).prop_map(Writers)
+}
+
+pub(crate) fn base() -> impl Strategy<Value = Base> {
+    (version(), writers()).prop_map(|(last, writers)| Base { last, writers })
+}
+
+/// Keys in their order, the first one at times before the records.
+pub(crate) fn copy_page() -> impl Strategy<Value = CopyPage> {
+    let keys = btree_map(bytes().prop_map(|key| DataKey::of(&key)), record(), 0..5);
+    (any::<u32>(), keys, any::<bool>(), option::of(applied())).prop_map(|(number, keys, is_first, end)| {
+        let mut records: Vec<_> = keys.into_iter().collect();
+        let after = (!is_first && !records.is_empty()).then(|| records.remove(0).0);
+        CopyPage { number, after, records, end }
+    })
+}
+
+/// Places and epochs that both rise.
+fn history() -> impl Strategy<Value = EpochHistory> {
+    (btree_set(number(), 0..4), btree_set(epoch(), 0..4))
+        .prop_map(|(places, epochs)| EpochHistory(places.into_iter().zip(epochs).collect()))
 }
 
 /// A durable state without entries: what a segment's header holds.
 pub(crate) fn durable() -> impl Strategy<Value = Durable> {
-    let done = btree_map(number(), (version(), reply()), 0..4);
-    let writer =
-        (session(), number(), done).prop_map(|(session, floor, done)| Writer { session, floor, done });
-    let writers = btree_map(node(), writer, 0..4).prop_map(Writers);
-    (epoch(), epoch(), number(), number(), writers).prop_map(|(sealed, open, watermark, end, writers)| {
-        Durable { sealed, open, watermark, end, entries: VecDeque::new(), writers }
-    })
+    let numbers = (epoch(), epoch(), number(), number(), number());
+    (numbers, any::<bool>(), history(), writers()).prop_map(
+        |((sealed, open, watermark, end, start), is_incomplete, history, writers)| Durable {
+            sealed,
+            open,
+            watermark,
+            end,
+            start,
+            is_incomplete,
+            history,
+            entries: VecDeque::new(),
+            writers,
+        },
+    )
 }
 
 pub(crate) fn applied() -> impl Strategy<Value = Applied> {
@@ -247,18 +291,37 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::NotServing),
         Just(Refusal::ChainBroken),
         Just(Refusal::Unreachable),
-        Just(Refusal::Overloaded)
+        Just(Refusal::Overloaded),
+        Just(Refusal::NoLease),
+    ]
+}
+
+fn recovery_message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        (option::of(number()), option::of(version()))
+            .prop_map(|(attachment, held)| Message::Join { attachment, held }),
+        (number(), any::<bool>()).prop_map(|(attachment, is_copy)| Message::Attach { attachment, is_copy }),
+        (number(), entries(), number()).prop_map(|(attachment, entries, watermark)| Message::Ship {
+            attachment,
+            entries,
+            watermark
+        }),
+        (number(), number()).prop_map(|(attachment, up_to)| Message::Stored { attachment, up_to }),
+        (number(), copy_page(), option::of(base())).prop_map(|(attachment, page, base)| Message::Page {
+            attachment,
+            page: Arc::new(page),
+            base: base.map(Arc::new)
+        }),
+        (number(), any::<u32>()).prop_map(|(attachment, number)| Message::PageStored { attachment, number }),
     ]
 }
 
 pub(crate) fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
-        (number(), number(), epoch()).prop_map(|(watermark, end, open)| Message::Sealed {
-            watermark,
-            end,
-            open
-        }),
-        epoch().prop_map(|used| Message::SealRefused { used }),
+        Just(Message::Gather),
+        (number(), number()).prop_map(|(watermark, end)| Message::Sealed { watermark, end }),
+        number().prop_map(|watermark| Message::Lacking { watermark }),
+        recovery_message(),
         (number(), entries(), number()).prop_map(|(watermark, entries, durable)| Message::Open {
             watermark,
             entries,
@@ -291,22 +354,12 @@ pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
         .prop_map(|(partition, epoch, from, to, message)| Envelope { partition, epoch, from, to, message })
 }
 
-pub(crate) fn form() -> impl Strategy<Value = Form> {
-    let members = btree_map(node(), session(), 1..5).prop_map(|members: BTreeMap<_, _>| {
-        members.into_iter().map(|(node, session)| Member { node, session }).collect()
-    });
-    (partition(), epoch(), members).prop_map(|(partition, epoch, members)| Form { partition, epoch, members })
-}
-
 pub(crate) fn handshake_frame() -> impl Strategy<Value = PeerFrame> {
     let cluster = || "[a-z0-9-]{0,40}";
-    let life = || {
-        (any::<[u8; 16]>(), vec((session(), any::<u64>()), 0..5))
-            .prop_map(|(store, lineage)| Life { store, lineage })
-    };
-    let hello = (cluster(), any::<[u8; 20]>(), member(), life(), node()).prop_map(
-        |(cluster, table, from, life, to)| {
-            PeerFrame::Hello(Hello { version: PROTOCOL_VERSION, cluster, table, from, life, to })
+    let link = prop_oneof![Just(LinkKind::Data), Just(LinkKind::Control)];
+    let hello = (cluster(), any::<[u8; 20]>(), node(), node(), any::<u128>(), link).prop_map(
+        |(cluster, table, from, to, store, link)| {
+            PeerFrame::Hello(Hello { version: PROTOCOL_VERSION, cluster, table, from, to, store, link })
         },
     );
     let other = (any::<u16>(), cluster())
@@ -315,7 +368,7 @@ pub(crate) fn handshake_frame() -> impl Strategy<Value = PeerFrame> {
     prop_oneof![
         hello,
         other,
-        (session(), life()).prop_map(|(session, life)| PeerFrame::Welcome(Welcome { session, life })),
+        any::<u128>().prop_map(|store| PeerFrame::Welcome(Welcome { store })),
         ".{0,40}".prop_map(PeerFrame::Refused),
     ]
 }
@@ -323,7 +376,8 @@ pub(crate) fn handshake_frame() -> impl Strategy<Value = PeerFrame> {
 pub(crate) fn frame() -> impl Strategy<Value = PeerFrame> {
     prop_oneof![
         1 => handshake_frame(),
-        1 => form().prop_map(PeerFrame::Form),
+        1 => (number(), any::<bool>(), bytes())
+            .prop_map(|(id, is_reply, body)| PeerFrame::Control { id, is_reply, body }),
         4 => envelope().prop_map(PeerFrame::Message),
     ]
 }
