@@ -1,5 +1,7 @@
 //! The command line.
 
+mod failover;
+
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use simpledynamo_node::config::{CLASSIC_BASE_PORT, CLASSIC_BASE_PORT_MAX, Durability};
 
 use crate::failure::EXIT_CODES;
+
+pub(crate) use failover::{FailoverOptions, Fault, Victim};
 
 /// The client address of the first classic node.
 pub(crate) const DEFAULT_NODE: &str = "127.0.0.1:11108";
@@ -211,8 +215,10 @@ pub(crate) enum Distribution {
 ///
 /// Keys named key:000000000000 and on are written over.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchOptions {
+    #[command(subcommand)]
+    pub(crate) scenario: Option<BenchScenario>,
     /// Addresses that the clients are spread over.
     #[arg(
         long,
@@ -257,6 +263,12 @@ pub(crate) struct BenchOptions {
     /// How the result is written.
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub(crate) output: ReportFormat,
+}
+
+/// Measurements other than of a steady load.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchScenario {
+    Failover(FailoverOptions),
 }
 
 #[cfg(test)]

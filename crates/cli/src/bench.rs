@@ -9,6 +9,7 @@
 
 mod choice;
 mod connection;
+mod failover;
 mod report;
 mod workload;
 
@@ -23,7 +24,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use simpledynamo_node::config::Password;
 use tokio::task::LocalSet;
 
-use crate::arguments::{BenchOptions, ReportFormat};
+use crate::arguments::{BenchOptions, BenchScenario, ReportFormat};
 use crate::client::{Client, load_password};
 use crate::failure::Failure;
 
@@ -101,6 +102,9 @@ struct Setup {
 
 /// Measures and reports.
 pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, Failure> {
+    if let Some(BenchScenario::Failover(options)) = &options.scenario {
+        return failover::run(options);
+    }
     let password = options.password_file.as_deref().map(load_password).transpose()?;
     let nodes = reachable(&options.nodes, password.as_ref())?;
     let setup = Setup { nodes, password, pipeline: options.pipeline as usize };
@@ -150,12 +154,12 @@ async fn load(options: &BenchOptions, setup: &Setup) -> Result<(), Failure> {
         password: setup.password.clone(),
         pipeline: setup.pipeline.max(LOADING_PIPELINE as usize),
     };
-    let loading = Loading::new(options);
+    let loading = Loading::new(options.keys, options.value_size, options.seed);
     let bar = ProgressBar::new(options.keys).with_style(
         ProgressStyle::with_template("  loading  {bar:30} {pos} of {len} keys").expect("a constant template"),
     );
     let tally = Rc::new(RefCell::new(Tally::new(Instant::now())));
-    let clients = spawn_clients(options, setup, &tally, |_| Source::Loading(loading.clone()));
+    let clients = spawn_clients(options.clients, setup, &tally, |_| Source::Loading(loading.clone()));
     let watch = tokio::task::spawn_local({
         let (tally, bar) = (tally.clone(), bar.clone());
         async move {
@@ -183,7 +187,8 @@ async fn measure(options: &BenchOptions, setup: &Setup) -> Tally {
     let ends_at = counts_from + Duration::from_secs(options.seconds.into());
     let tally = Rc::new(RefCell::new(Tally::new(counts_from)));
     let mixed = Mixed::new(options, ends_at);
-    let clients = spawn_clients(options, setup, &tally, |client| Source::Mixed(mixed.for_client(client)));
+    let clients =
+        spawn_clients(options.clients, setup, &tally, |client| Source::Mixed(mixed.for_client(client)));
     let watch = tokio::task::spawn_local(show_progress(options.output, counts_from, ends_at, tally.clone()));
     join(clients).await;
     watch.abort();
@@ -193,13 +198,13 @@ async fn measure(options: &BenchOptions, setup: &Setup) -> Tally {
 }
 
 fn spawn_clients(
-    options: &BenchOptions,
+    clients: u32,
     setup: Setup,
     tally: &Rc<RefCell<Tally>>,
     source: impl Fn(u32) -> Source,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let setup = Rc::new(setup);
-    (0..options.clients)
+    (0..clients)
         .map(|client| tokio::task::spawn_local(drive(setup.clone(), client, source(client), tally.clone())))
         .collect()
 }

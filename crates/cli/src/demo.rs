@@ -8,24 +8,27 @@
 //! That request is tied to the *thread* that started the node. So everything here runs on the main thread,
 //! which lives as long as the demo.
 
-mod folder;
-mod ports;
-mod process;
-mod ready;
+pub(crate) mod folder;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod ready;
 mod screen;
+mod signals;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use simpledynamo_node::config::Cluster;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::DemoOptions;
 use crate::failure::Failure;
 
 use folder::{DemoLock, NodeFolder};
-use process::NodeProcess;
+use process::{End, NodeProcess};
 use screen::say;
+use signals::Event;
+
+pub(crate) use signals::Signals;
 
 /// How long the nodes may take to stop: an operation's whole timeout and some more.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,10 +69,10 @@ async fn host(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     for folder in folders {
-        nodes.push(NodeProcess::start(folder)?);
+        nodes.push(NodeProcess::start(folder, End::WithParent)?);
     }
     tokio::select! {
-        served = ready::wait(cluster, nodes) => served?,
+        served = ready::wait(cluster, nodes, say) => served?,
         () = signals.end() => return Ok(()),
     }
     screen::welcome(options, cluster, nodes);
@@ -105,49 +108,4 @@ async fn stop(nodes: &mut [NodeProcess], signals: &mut Signals) {
         say(&format!("node {} did not stop in time and was killed", node.name()));
     }
     say("All nodes of this demo have stopped; their data stays.");
-}
-
-/// The signals that the demo answers to.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-    child: Signal,
-}
-
-impl Signals {
-    fn catch() -> Result<Self, Failure> {
-        let catch =
-            |kind| signal(kind).map_err(|error| Failure::Other(format!("cannot catch signals: {error}")));
-        Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
-            child: catch(SignalKind::child())?,
-        })
-    }
-
-    /// The next thing that happens.
-    async fn next(&mut self) -> Event {
-        tokio::select! {
-            _ = self.interrupt.recv() => Event::End,
-            _ = self.terminate.recv() => Event::End,
-            _ = self.hangup.recv() => Event::End,
-            _ = self.child.recv() => Event::NodeEnded,
-        }
-    }
-
-    /// Returns when the demo is to end.
-    async fn end(&mut self) {
-        while self.next().await != Event::End {}
-    }
-}
-
-/// What a signal means to the demo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
-    /// Stop everything.
-    End,
-    /// Some node may have ended.
-    NodeEnded,
 }

@@ -54,13 +54,22 @@ fn describe(what: &str, error: &io::Error) -> String {
     }
 }
 
+/// Why a single request has no reply.
+pub(super) enum Unanswered {
+    /// It never left: certainly nothing was done.
+    NotSent,
+    /// The connection ended before the reply.
+    Broken(io::Error),
+}
+
 /// Requests that a failed connection left without an answer.
 struct Lost {
     kind: String,
     requests: u64,
 }
 
-struct Connection {
+/// A connection to a node.
+pub(super) struct Connection {
     stream: TcpStream,
     decoder: ReplyDecoder,
     incoming: BytesMut,
@@ -69,7 +78,8 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(node: &str, setup: &Setup) -> io::Result<Self> {
+    /// Connects to a node, and gives the password if there is one.
+    pub(super) async fn open(node: &str, setup: &Setup) -> io::Result<Self> {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(node)).await??;
         stream.set_nodelay(true)?;
         let mut connection = Self {
@@ -88,6 +98,19 @@ impl Connection {
             }
         }
         Ok(connection)
+    }
+
+    /// Whether the node has closed the connection, as far as that has arrived. Only to be asked while no reply is
+    /// under way.
+    pub(super) fn is_closed(&self) -> bool {
+        let idle = self.stream.try_read(&mut [0]);
+        !matches!(idle, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends one request and waits for its reply.
+    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Value, Unanswered> {
+        self.stream.write_all(request).await.map_err(|_| Unanswered::NotSent)?;
+        self.reply().await.map_err(Unanswered::Broken)
     }
 
     async fn rounds(

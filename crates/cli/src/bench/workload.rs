@@ -63,9 +63,8 @@ struct Requests {
 }
 
 impl Requests {
-    fn new(options: &BenchOptions) -> Self {
-        let value_size = options.value_size as usize;
-        let mut random = Random::new(options.seed, u64::MAX);
+    fn new(value_size: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed, u64::MAX);
         let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-";
         let pool = (0..value_size + POOL_EXTRA).map(|_| letters[(random.bits() >> 58) as usize]).collect();
         let start = |header: &str| format!("{header}\r\n${KEY_LENGTH}\r\nkey:").into_bytes().into();
@@ -103,7 +102,7 @@ fn digits(mut number: u64) -> [u8; KEY_DIGITS] {
     text
 }
 
-/// Every key once; all clients share the counter.
+/// Each of the first keys once; all clients share the counter.
 #[derive(Clone, Debug)]
 pub(super) struct Loading {
     requests: Requests,
@@ -113,13 +112,18 @@ pub(super) struct Loading {
 }
 
 impl Loading {
-    pub(super) fn new(options: &BenchOptions) -> Self {
+    pub(super) fn new(keys: u64, value_size: u32, seed: u64) -> Self {
         Self {
-            requests: Requests::new(options),
-            random: Random::new(options.seed, u64::MAX - 1),
+            requests: Requests::new(value_size as usize, seed),
+            random: Random::new(seed, u64::MAX - 1),
             next: Rc::default(),
-            keys: options.keys,
+            keys,
         }
+    }
+
+    /// Has all clients end after what they have sent.
+    pub(super) fn stop(&self) {
+        self.next.set(self.keys);
     }
 
     fn fill(&mut self, count: usize, buffer: &mut Vec<u8>, kinds: &mut Vec<Kind>) {
@@ -149,7 +153,8 @@ impl Mixed {
             Distribution::Uniform => Choice::Uniform { limit: options.keys },
             Distribution::Zipfian => Choice::Zipfian(Zipfian::new(options.keys)),
         };
-        Self { requests: Requests::new(options), choice, reads: options.reads, seed: options.seed, ends_at }
+        let requests = Requests::new(options.value_size as usize, options.seed);
+        Self { requests, choice, reads: options.reads, seed: options.seed, ends_at }
     }
 
     /// The share of one client, with random numbers of its own.
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn loading_writes_each_key_once() {
-        let loading = Loading::new(&options("--keys 25 --value-size 7"));
+        let loading = Loading::new(25, 7, 1);
         let (mut one, mut other) = (Source::Loading(loading.clone()), Source::Loading(loading));
         let (mut buffer, mut kinds) = (Vec::new(), Vec::new());
         for _ in 0..3 {

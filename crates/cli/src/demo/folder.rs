@@ -73,18 +73,18 @@ fn taken(options: &DemoOptions, lock: &mut File) -> Failure {
 
 /// What lies in the folder of one node.
 #[derive(Clone, Debug)]
-pub(super) struct NodeFolder {
+pub(crate) struct NodeFolder {
     /// The node's configuration, as it will read it.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// The file that holds it.
-    pub(super) config_file: PathBuf,
+    pub(crate) config_file: PathBuf,
     /// Where the node's messages go.
-    pub(super) log_file: PathBuf,
+    pub(crate) log_file: PathBuf,
 }
 
 impl NodeFolder {
     /// Makes or updates the folders of all nodes.
-    pub(super) fn prepare(dir: &Path, cluster: &Cluster) -> Result<Vec<Self>, Failure> {
+    pub(crate) fn prepare(dir: &Path, cluster: &Cluster) -> Result<Vec<Self>, Failure> {
         cluster
             .nodes
             .iter()
@@ -114,6 +114,24 @@ impl NodeFolder {
             )));
         }
         Ok(Self { config, config_file, log_file })
+    }
+}
+
+impl NodeFolder {
+    /// What lies in the folder of a node that a demo has made before.
+    pub(crate) fn load(folder: &Path) -> Result<Self, Failure> {
+        let config_file = folder.join("config.toml");
+        let config = Config::load(&config_file).map_err(Failure::other)?;
+        Ok(Self { config, config_file, log_file: folder.join("node.log") })
+    }
+
+    /// The number of the process that runs this node, whoever started it: it holds the lock of its pid file.
+    pub(crate) fn running_pid(&self) -> Option<u32> {
+        let path = self.config.node.pid_file.as_ref()?;
+        match File::open(path).ok()?.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => fs::read_to_string(path).ok()?.trim().parse().ok(),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
     }
 }
 

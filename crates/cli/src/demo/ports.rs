@@ -9,7 +9,7 @@ use simpledynamo_node::config::Cluster;
 use crate::failure::Failure;
 
 /// Binds every address of the ring for a moment, so that nothing is started if one is not to be had.
-pub(super) fn check(cluster: &Cluster) -> Result<(), Failure> {
+pub(crate) fn check(cluster: &Cluster) -> Result<(), Failure> {
     let mut held = Vec::new();
     for node in &cluster.nodes {
         for (role, address) in [("client", node.client), ("peer", node.peer)] {

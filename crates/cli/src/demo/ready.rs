@@ -10,7 +10,6 @@ use crate::client::{Client, Effect};
 use crate::failure::Failure;
 
 use super::process::NodeProcess;
-use super::screen::say;
 
 /// How often nodes are asked.
 const POLL: Duration = Duration::from_millis(100);
@@ -24,8 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The line of `INFO` in which a node says that every partition is served.
 const SERVING: &[u8] = b"simpledynamo_serving:1";
 
-/// Returns once every node says that every partition is served, or fails if a node ends before.
-pub(super) async fn wait(cluster: &Cluster, nodes: &mut [NodeProcess]) -> Result<(), Failure> {
+/// Returns once every node says that every partition is served, or fails if a node ends before. What takes long
+/// is said by `say`.
+pub(crate) async fn wait(
+    cluster: &Cluster,
+    nodes: &mut [NodeProcess],
+    say: impl Fn(&str),
+) -> Result<(), Failure> {
     let bar = ProgressBar::new(cluster.nodes.len() as u64).with_style(
         ProgressStyle::with_template("  starting  {bar:20} {pos} of {len} nodes serve  {msg}")
             .expect("a constant template"),
