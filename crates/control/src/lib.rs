@@ -39,7 +39,6 @@
 //! # What is left out
 //!
 //! There is no pre-vote: a voter that was cut off comes back with a higher term, and may cost the leader an election.
-//! A leader does not hand over before it ends.
 
 mod error;
 mod formation;

@@ -67,7 +67,7 @@ pub struct State {
 }
 
 /// Why a command changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Void {
     /// It names a node or partition that the ring does not have.
     #[error("it names what the ring does not have")]

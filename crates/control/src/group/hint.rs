@@ -18,6 +18,13 @@ impl ControlGroup {
         self.inner.runtime.spawn(async move { group.elect_early(node).await });
     }
 
+    /// Stops sending signs of life as the leader, so that another can be elected before this member ends: those who
+    /// are told ([`Self::hint_down`]) stand for election as soon as nobody has to hold to this one any more. The caller
+    /// makes no further [`Self::confirm`], which would be a sign of life too.
+    pub fn hand_over(&self) {
+        self.inner.raft.runtime_config().heartbeat(false);
+    }
+
     async fn elect_early(&self, node: NodeId) {
         let options = &self.inner.options;
         let leadership = self.inner.leadership.borrow().to_owned();

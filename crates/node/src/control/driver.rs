@@ -39,7 +39,6 @@ pub(super) struct Parts {
     pub(super) voters: BTreeSet<NodeId>,
     pub(super) names: Vec<String>,
     pub(super) terms: LeaseTerms,
-    pub(super) election_max: Millis,
     pub(super) group: ControlGroup,
     pub(super) links: ControlLinks,
     pub(super) lives: Lives,
@@ -135,7 +134,7 @@ impl Driver {
 
     fn on_leadership(&mut self, leaderships: &mut watch::Receiver<simpledynamo_control::Leadership>) {
         let known = *leaderships.borrow_and_update();
-        let leadership = if known.is_me {
+        let leadership = if known.is_me && self.leaving.is_none() {
             Leadership::Leader(self.leadership_number(known.term))
         } else {
             Leadership::Follower
@@ -223,13 +222,7 @@ impl Driver {
                 self.controller.on_surrender(now, member, &mut decisions);
                 self.carry_out(decisions);
             }
-            Message::StandIn(millis) => {
-                let group = self.parts.group.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(millis)).await;
-                    group.stand_in(from).await;
-                });
-            }
+            Message::HandOver => self.parts.group.hint_down(from),
             Message::Renewal(_) | Message::Surrender(_) => {
                 tracing::debug!("node {from} spoke for another node");
             }
@@ -259,8 +252,24 @@ impl Driver {
                 let now = clock::boot_millis();
                 let member = self.member();
                 self.leaving = Some(Leaving { began: now, member, say_at: now, has_left: false });
+                self.hand_over(now);
                 self.leave(now);
             }
+        }
+    }
+
+    /// Lets another voter lead, if this one does: it can end this node's session at once, and no lease runs out for
+    /// want of a controller.
+    fn hand_over(&mut self, now: Millis) {
+        let others: Vec<NodeId> =
+            self.parts.voters.iter().copied().filter(|&voter| voter != self.parts.me).collect();
+        if others.is_empty() || !self.parts.group.leadership().borrow().is_me {
+            return;
+        }
+        self.controller.on_leadership(now, Leadership::Follower, &mut Decisions::default());
+        self.parts.group.hand_over();
+        for voter in others {
+            self.parts.links.say(voter, &Message::HandOver);
         }
     }
 

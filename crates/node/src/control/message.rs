@@ -22,9 +22,8 @@ pub(super) enum Message {
     Grant(Grant),
     /// Node to voters: I use my lease no more, and am about to leave.
     Surrender(Member),
-    /// The voter that leads is about to stop: the receiver should stand for election once this many milliseconds have
-    /// passed.
-    StandIn(u64),
+    /// To voters: I led the control group, and lead it no more; somebody else should stand for election.
+    HandOver,
 }
 
 /// What the body of a control frame is.

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use simpledynamo_chain::Millis;
 use simpledynamo_chain::control::LeaseTerms;
 use simpledynamo_control::{ControlGroup, ControlId, Options, Transport, TransportError};
 use simpledynamo_ring::Ring;
@@ -91,7 +90,6 @@ async fn run(
         election_max: setup.election.1,
         ..Options::new(setup.folder.join("control"), me, identity.cluster.clone())
     };
-    let election_max = Millis::try_from(setup.election.1.as_millis()).unwrap_or(Millis::MAX);
     let group = ControlGroup::open(options, setup.ring, Road(control_links.clone())).await;
     let group = group.unwrap_or_else(|error| fatal::stop(&error));
     let (messages_sender, messages) = mpsc::channel(MESSAGES_MAX);
@@ -112,7 +110,6 @@ async fn run(
         voters: setup.voters,
         names,
         terms: setup.terms,
-        election_max,
         group,
         links: control_links,
         lives: setup.lives,
