@@ -43,7 +43,7 @@ pub use operation::{
 };
 pub use query::{Counts, Item, Page, PageRequest, Part, Query, Reading};
 pub use records::Records;
-pub use replica::Replica;
+pub use replica::{Progress, Replica};
 
 /// Milliseconds since the Unix epoch: the clock of expiry times.
 pub type UnixMillis = u64;

@@ -251,7 +251,7 @@ fn lease_terms(config: &Config) -> LeaseTerms {
         term: millis(config.cluster.lease),
         drift_ppm: DRIFT_PPM,
         margin: LEASE_MARGIN,
-        renew_every: millis(config.cluster.heartbeat),
+        renew_every: millis(config.cluster.heartbeat * 3 / 2),
     }
 }
 

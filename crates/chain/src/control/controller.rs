@@ -11,9 +11,12 @@ use crate::Millis;
 /// From proposing a command to proposing it again while the topology does not show it.
 const PROPOSE_AGAIN: Millis = 200;
 
-/// A tick that comes this late, or no confirmed round for so long, means that the controller itself stood still or
-/// was cut off: silence that it heard meanwhile proves nothing.
-const LATE: Millis = 250;
+/// The part of a lease's term after which a tick is late, or no round confirmed: then the controller itself stood
+/// still or was cut off, and silence that it heard meanwhile proves nothing.
+const LATE_DIVISOR: Millis = 3;
+
+/// Rounds per renewal: a renewal waits for its grant no longer than this part of the time between two.
+const ROUNDS_PER_RENEWAL: Millis = 2;
 
 /// How long to wait for others who could start a partition, once somebody can.
 const START_GRACE: Millis = 1_000;
@@ -76,6 +79,8 @@ struct Active {
     holders: BTreeMap<NodeId, Holder>,
     /// The renewals that the round under way will confirm; `None` if none is under way.
     round: Option<Round>,
+    /// When the next round may begin.
+    round_due: Millis,
     /// When the last confirmed round began.
     confirmed: Millis,
     headless: BTreeMap<PartitionId, Headless>,
@@ -217,7 +222,8 @@ impl Controller {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Millis, topology: &Topology, decisions: &mut Decisions) {
-        let was_late = now > self.last_tick + LATE;
+        let late = self.terms.term / LATE_DIVISOR;
+        let was_late = now > self.last_tick + late;
         self.last_tick = now;
         match &mut self.phase {
             Phase::Follower => {}
@@ -227,13 +233,14 @@ impl Controller {
                 }
             }
             Phase::Active(active) => {
-                if was_late || now > active.confirmed + LATE {
+                if was_late || now > active.confirmed + late {
                     active.counted_from = now;
                 }
                 active.revoke(now, self.terms, topology);
                 active.declare_down(now, self.terms, decisions);
                 active.start_headless(now, topology, decisions);
-                if active.round.is_none() {
+                if active.round.is_none() && now >= active.round_due {
+                    active.round_due = now + self.terms.renew_every / ROUNDS_PER_RENEWAL;
                     self.last_round += 1;
                     active.round = Some(active.next_round(now, self.last_round));
                     decisions.round = Some(self.last_round);
@@ -260,6 +267,7 @@ impl Active {
             counted_from: now,
             holders: BTreeMap::new(),
             round: None,
+            round_due: now,
             confirmed: now,
             headless: BTreeMap::new(),
         };

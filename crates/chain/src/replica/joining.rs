@@ -43,6 +43,17 @@ struct Copying {
     base: Option<(Arc<Base>, Counts)>,
 }
 
+/// How far a replica has come that lacks what was committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// All entries of the partition up to here are held.
+    pub held: u64,
+    /// All up to here are known to be committed; 0 before the tail has said anything.
+    pub committed: u64,
+    /// While the data is copied as a whole: how many pages have come.
+    pub pages: Option<u32>,
+}
+
 impl Joining {
     /// The link to a node was made anew: what was told over the old one may be lost.
     pub(super) fn on_link_up(&mut self) {
@@ -64,6 +75,16 @@ impl Joining {
 }
 
 impl Replica {
+    /// How far this replica has come; `None` if it lacks nothing.
+    #[must_use]
+    pub fn progress(&self) -> Option<Progress> {
+        let Phase::Joining(joining) = &self.phase else { return None };
+        let held = self.log.watermark;
+        let Some(attachment) = &joining.attachment else { return Some(Progress { held, ..Progress::default() }) };
+        let pages = attachment.copying.as_ref().map(|copying| copying.next);
+        Some(Progress { held, committed: attachment.committed, pages })
+    }
+
     /// The chain has a form that this replica is not in, though it keeps the partition.
     pub(super) fn begin_joining(&mut self, form: &Form, is_open: bool, effects: &mut Effects) {
         match &mut self.phase {

@@ -35,6 +35,7 @@ use crate::{
 };
 use formation::Formation;
 use joining::Joining;
+pub use joining::Progress;
 pub(crate) use reading::Read;
 use reading::Waiting;
 use serving::Service;
@@ -158,12 +159,6 @@ impl Replica {
     #[must_use]
     pub fn is_serving(&self) -> bool {
         matches!(self.phase, Phase::Serving(_))
-    }
-
-    /// Whether the replica lacks, or may lack, what was committed, and is being sent it.
-    #[must_use]
-    pub fn is_joining(&self) -> bool {
-        matches!(self.phase, Phase::Joining(_))
     }
 
     /// The durable state, as far as it has been accepted.

@@ -7,14 +7,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
-use simpledynamo_topology::NodeId;
+use simpledynamo_topology::{NodeId, PartitionId};
 use simpledynamo_wire::resp::Value;
 use tokio::time::Instant;
 
 use crate::clients::counters::Counters;
 use crate::clients::state::ServerFacts;
 use crate::clock;
-use crate::commands::{ConfigValues, Figures, Keyspace, Setting};
+use crate::commands::{ConfigValues, Figures, Keyspace, RingFigures, Setting};
 use crate::config::{Config, Durability, Password, ReadFrom};
 use crate::core::engine::Engine;
 
@@ -139,9 +139,8 @@ impl Facts {
         let config = self.config.borrow();
         let memory = Memory::now();
         let (cpu_user, cpu_system) = processor_time();
-        let (serving, local_keys) = engine.look(|node| {
-            (node.is_whole(), node.replicas().values().map(|replica| replica.counts().keys).sum())
-        });
+        let local_keys =
+            engine.look(|node| node.replicas().values().map(|replica| replica.counts().keys).sum());
         Figures {
             node: self.node.clone(),
             cluster: self.cluster.clone(),
@@ -168,7 +167,7 @@ impl Facts {
             durability: config.durability,
             read_from: config.read_from,
             replicas: config.replicas,
-            serving,
+            ring: self.ring_figures(engine),
             writes_in_flight: engine.look(|node| node.writes_in_flight()) as u64,
             unsent_bytes: engine.unsent_bytes() as u64,
             dropped: engine.dropped(),
@@ -178,6 +177,40 @@ impl Facts {
         }
     }
 
+    /// The ring as this node sees it.
+    fn ring_figures(&self, engine: &Engine) -> RingFigures {
+        let status = engine.control_status();
+        let name = |node: NodeId| self.nodes[node.index()][0].clone();
+        let names = |nodes: &[NodeId]| nodes.iter().map(|&node| name(node)).collect::<Vec<_>>();
+        engine.look(|node| {
+            let topology = node.topology();
+            let partition = |id: PartitionId| name(NodeId(id.0));
+            let syncing = node.replicas().iter().filter_map(|(&id, replica)| {
+                let progress = replica.progress()?;
+                Some((partition(id), progress.held, progress.committed, progress.pages))
+            });
+            RingFigures {
+                is_whole: node.is_whole(),
+                is_formed: status.is_formed,
+                missing: names(&status.missing),
+                controller: status.controller.map(name).unwrap_or_default(),
+                term: status.term,
+                voters: names(&status.voters),
+                version: topology.version(),
+                session: node.me().session.0,
+                has_lease: node.has_lease(clock::boot_millis()),
+                down: topology.nodes().filter(|(_, node)| !node.is_live).map(|(id, _)| name(id)).collect(),
+                serving: node.replicas().values().filter(|replica| replica.is_serving()).count(),
+                syncing: syncing.collect(),
+                short: topology.partitions().filter(|&id| !topology.is_whole(id)).count(),
+                unserved: topology
+                    .partitions()
+                    .filter(|&id| topology.form(id).is_none() || topology.is_headless(id))
+                    .count(),
+            }
+        })
+    }
+
     /// The ring and its chains as JSON. Names and addresses hold nothing that JSON would have to escape: the
     /// configuration sees to that.
     pub(crate) fn describe(&self, engine: &Engine) -> Value {
@@ -185,10 +218,12 @@ impl Facts {
             let topology = node.topology();
             let name = |node: NodeId| self.nodes[node.index()][0].as_str();
             let mut nodes = Vec::new();
-            for ([name, client, peer], partition) in self.nodes.iter().zip(topology.ring().partitions()) {
+            for (([name, client, peer], partition), (_, state)) in
+                self.nodes.iter().zip(topology.ring().partitions()).zip(topology.nodes())
+            {
                 nodes.push(format!(
-                    r#"{{"name":"{name}","id":"{}","client":"{client}","peer":"{peer}"}}"#,
-                    partition.token
+                    r#"{{"name":"{name}","id":"{}","client":"{client}","peer":"{peer}","session":{},"live":{}}}"#,
+                    partition.token, state.session, state.is_live
                 ));
             }
             let mut chains = Vec::new();
@@ -196,10 +231,12 @@ impl Facts {
                 let members: Vec<String> =
                     form.members.iter().map(|member| format!(r#""{}""#, name(member.node))).collect();
                 chains.push(format!(
-                    r#"{{"partition":{},"epoch":{},"members":[{}]}}"#,
+                    r#"{{"partition":{},"epoch":{},"members":[{}],"open":{},"whole":{}}}"#,
                     form.partition,
                     form.epoch,
-                    members.join(",")
+                    members.join(","),
+                    topology.chain(form.partition).is_open(),
+                    topology.is_whole(form.partition)
                 ));
             }
             Value::Bulk(Bytes::from(format!(

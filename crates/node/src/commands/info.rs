@@ -35,11 +35,13 @@ pub enum Section {
     Keyspace,
     /// What Redis has no name for.
     SimpleDynamo,
+    /// The ring as this node sees it, and what is missing in it.
+    Ring,
 }
 
 impl Section {
     /// All sections in the order in which they are shown, by name.
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 12] = [
         (Self::Server, "server"),
         (Self::Clients, "clients"),
         (Self::Memory, "memory"),
@@ -50,6 +52,7 @@ impl Section {
         (Self::CommandStats, "commandstats"),
         (Self::Cluster, "cluster"),
         (Self::SimpleDynamo, "simpledynamo"),
+        (Self::Ring, "ring"),
         (Self::Keyspace, "keyspace"),
     ];
 }
@@ -150,8 +153,8 @@ pub struct Figures {
     pub read_from: &'static str,
     /// How many nodes keep each pair.
     pub replicas: usize,
-    /// Whether every chain is formed, and this node's own are open with all members in reach.
-    pub serving: bool,
+    /// The ring as this node sees it.
+    pub ring: RingFigures,
     /// Writes of this node's clients that are under way.
     pub writes_in_flight: u64,
     /// Bytes that wait to be sent to other nodes.
@@ -164,6 +167,39 @@ pub struct Figures {
     pub by_command: Vec<(CommandId, CommandFigures)>,
     /// What the whole ring holds; none if it was not asked or could not be reached.
     pub keyspace: Option<Keyspace>,
+}
+
+/// The ring as one node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RingFigures {
+    /// Whether every node of every preference list serves, and this node has opened its chains.
+    pub is_whole: bool,
+    /// Whether the control group was ever formed.
+    pub is_formed: bool,
+    /// The voters that are missing before it can be.
+    pub missing: Vec<String>,
+    /// The node that leads the control group; empty if none is known.
+    pub controller: String,
+    /// The control group's term.
+    pub term: u64,
+    /// The voters.
+    pub voters: Vec<String>,
+    /// The place in the control log that this node knows.
+    pub version: u64,
+    /// This node's session; 0 while it has none.
+    pub session: u64,
+    /// Whether this node may answer reads.
+    pub has_lease: bool,
+    /// Nodes without a live session.
+    pub down: Vec<String>,
+    /// Partitions that this node keeps and serves.
+    pub serving: usize,
+    /// Partitions that this node keeps and lacks something of: name, entries held, entries committed, pages copied.
+    pub syncing: Vec<(String, u64, u64, Option<u32>)>,
+    /// Partitions of the ring that fewer nodes serve than should.
+    pub short: usize,
+    /// Partitions of the ring that nobody serves.
+    pub unserved: usize,
 }
 
 /// Counters of one command.
@@ -229,6 +265,7 @@ impl Figures {
             Section::Cluster => ("Cluster", vec![field("cluster_enabled", 0)]),
             Section::Keyspace => ("Keyspace", self.keyspace()),
             Section::SimpleDynamo => ("SimpleDynamo", self.simpledynamo()),
+            Section::Ring => ("Ring", self.ring.fields()),
         }
     }
 
@@ -338,7 +375,7 @@ impl Figures {
             field("replicas", self.replicas),
             field("durability", self.durability),
             field("read_from", self.read_from),
-            field("simpledynamo_serving", u8::from(self.serving)),
+            field("simpledynamo_serving", u8::from(self.ring.is_whole)),
             field("local_keys", self.local_keys),
             field("writes_in_flight", self.writes_in_flight),
             field("unsent_bytes", self.unsent_bytes),
@@ -362,6 +399,33 @@ impl Figures {
             }
             None => vec![field("sd_keyspace", "unavailable: a part of the ring did not answer")],
         }
+    }
+}
+
+impl RingFigures {
+    fn fields(&self) -> Vec<Field> {
+        let yes = |is_so: bool| if is_so { "yes" } else { "no" };
+        let mut fields = vec![
+            field("whole", yes(self.is_whole)),
+            field("formed", yes(self.is_formed)),
+            field("controller", &self.controller),
+            field("term", self.term),
+            field("voters", self.voters.join(",")),
+            field("missing_voters", self.missing.join(",")),
+            field("topology_version", self.version),
+            field("session", self.session),
+            field("lease", yes(self.has_lease)),
+            field("down_nodes", self.down.join(",")),
+            field("partitions_short", self.short),
+            field("partitions_unserved", self.unserved),
+            field("partitions_serving_here", self.serving),
+            field("partitions_syncing_here", self.syncing.len()),
+        ];
+        for (partition, held, committed, pages) in &self.syncing {
+            let pages = pages.map(|pages| format!(",pages={pages}")).unwrap_or_default();
+            fields.push(field(&format!("syncing_{partition}"), format_args!("held={held},committed={committed}{pages}")));
+        }
+        fields
     }
 }
 

@@ -41,7 +41,7 @@ pub use client::{ClientCommand, KillFilter, ListFilter, ReplyMode, TEXT_MAX};
 pub use config::{ConfigCommand, ConfigValues, Setting};
 pub use connection::{COMPATIBLE_VERSION, Credentials};
 pub use errors::CommandError;
-pub use info::{CommandFigures, Figures, Keyspace, Section, Sections, render as render_info};
+pub use info::{CommandFigures, Figures, Keyspace, RingFigures, Section, Sections, render as render_info};
 pub use listing::{CURSOR_MAX, PAGE_COUNT_MAX};
 pub use plan::{Gather, KeyStep, Plan, ReadShape, RingPlan, Selection, ServerCommand, WriteShape};
 pub use shape::{

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock;
-use crate::control::ControlHandle;
+use crate::control::{ControlHandle, ControlStatus};
 use crate::core::disk::{Disk, Done};
 use crate::core::view::DataView;
 use crate::fatal;
@@ -104,6 +104,11 @@ impl Engine {
     /// The node's data.
     pub(crate) fn records(&self) -> &DataView {
         &self.records
+    }
+
+    /// What the control thread tells about itself.
+    pub(crate) fn control_status(&self) -> ControlStatus {
+        self.control.status()
     }
 
     /// How many messages were dropped, by the name of the reason.

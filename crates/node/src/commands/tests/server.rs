@@ -154,7 +154,15 @@ fn figures() -> Figures {
         durability: "always",
         read_from: "any",
         replicas: 3,
-        serving: true,
+        ring: RingFigures {
+            is_whole: true,
+            is_formed: true,
+            controller: "5556".into(),
+            down: vec!["5558".into()],
+            serving: 2,
+            syncing: vec![("5562".into(), 7, 9, None), ("5560".into(), 0, 0, Some(3))],
+            ..RingFigures::default()
+        },
         writes_in_flight: 0,
         unsent_bytes: 0,
         dropped: vec![("duplicate", 2), ("gap", 1)],
@@ -196,6 +204,13 @@ fn info_has_the_fields_that_clients_read() {
         "node:5554",
         "simpledynamo_serving:1",
         "dropped_messages:duplicate=2,gap=1",
+        "whole:yes",
+        "controller:5556",
+        "down_nodes:5558",
+        "lease:no",
+        "partitions_syncing_here:2",
+        "syncing_5562:held=7,committed=9",
+        "syncing_5560:held=0,committed=0,pages=3",
         "db0:keys=10,expires=2,avg_ttl=0",
     ] {
         assert!(text.contains(&format!("\r\n{field}\r\n")), "{field} in {text}");
