@@ -23,7 +23,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clients::expiry;
-use crate::clients::server::Server;
+use crate::clients::server::{Server, Stopping};
 use crate::config::{self, Config};
 use crate::control::{self, ControlHandle, FromControl};
 use crate::core::disk::Disk;
@@ -35,6 +35,10 @@ use crate::peers::handshake;
 use crate::peers::links;
 use crate::peers::outlets::Outlets;
 use crate::socket;
+
+/// How long clients of a stopping node may go on before they are sent away between two requests: a client that asks
+/// often is sent away together with a reply.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// How long a stopping node goes on answering the requests that it has taken.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -322,7 +326,12 @@ impl StopSignals {
 /// Answers what has been taken, within a bound, lets the others take over, and closes the store.
 async fn stop(engine: &Engine, server: &Server, control: &ControlHandle, has_left: &Notify) {
     tracing::info!("stopping");
-    server.stop_taking();
+    server.stop_taking(Stopping::Gently);
+    let give_up = Instant::now() + FAREWELL;
+    while server.has_clients() && Instant::now() < give_up {
+        sleep(DRAIN_PAUSE).await;
+    }
+    server.stop_taking(Stopping::Now);
     let give_up = Instant::now() + DRAIN_TIMEOUT;
     while (engine.is_busy() || server.has_clients()) && Instant::now() < give_up {
         sleep(DRAIN_PAUSE).await;

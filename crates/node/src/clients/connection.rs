@@ -12,16 +12,18 @@
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::resp::{RequestDecoder, Value};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::clients::client::Client;
 use crate::clients::execute;
-use crate::clients::server::Server;
+use crate::clients::server::{Server, Stopping};
 use crate::clients::state::{Admitted, ServerAnswer};
 use crate::clients::ticket::Ticket;
 use crate::commands::{CommandId, KeyStep, Plan, ServerCommand};
@@ -34,6 +36,10 @@ const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 const READ_BYTES_MIN: usize = 2 << 10;
 /// See [`READ_BYTES_MIN`].
 const READ_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client of a node that stops may take to notice that the connection has ended. Closed at once, with a
+/// request of the client's unread, it would be reset, and the last reply might be lost with it.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Whether a command is the beginning of a line that HTTP clients send. Any page that a browser shows can send
 /// them to an address of its own machine, with commands of the page's choice in the body.
@@ -107,10 +113,19 @@ impl Connection {
         let (mut reading, writing) = stream.split();
         let mut out = OutBuffer::new();
         let mut read_bytes = READ_BYTES_MIN;
+        let mut was_stopping = false;
         loop {
             let pause = self.advance(out.len());
+            let unwritten = out.len();
             self.client.take_ready(&mut out);
             let before = out.len();
+            // A client that has just been answered learns of the end together with its reply, before it asks again.
+            self.is_ending |= match self.server.stopping() {
+                Stopping::No => false,
+                Stopping::Gently => was_stopping && before > unwritten,
+                Stopping::Now => true,
+            };
+            was_stopping = self.server.stopping() != Stopping::No;
             if !out.is_empty() {
                 match socket::write_from(&mut out, |slices| writing.try_write_vectored(slices)) {
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -119,9 +134,8 @@ impl Connection {
             }
             self.server.counters.output_bytes.add(before - out.len());
             self.client.note_output(before - out.len(), !out.is_empty());
-            self.is_ending |= self.server.is_stopping();
             if self.is_ending && out.is_empty() && self.client.is_idle() && self.held.is_none() {
-                return Ok(());
+                return if was_stopping { say_goodbye(stream).await } else { Ok(()) };
             }
             if pause == Pause::Output && out.len() < OUTPUT_PAUSE_BYTES {
                 // The client took enough at once. Others come first all the same.
@@ -289,4 +303,12 @@ impl Connection {
         let changes = matches!(plan, Plan::Key(KeyStep::Write { .. }) | Plan::Keys { .. });
         (changes && self.server.engine.is_full()).then_some(Pause::Room)
     }
+}
+
+/// Ends a connection so that the client sees its end behind the last reply, whatever it has sent meanwhile.
+async fn say_goodbye(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut unread = [0; 1_024];
+    let until_it_leaves = async { while stream.read(&mut unread).await? > 0 {} io::Result::Ok(()) };
+    timeout(GOODBYE_TIMEOUT, until_it_leaves).await.unwrap_or(Ok(()))
 }

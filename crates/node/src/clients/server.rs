@@ -60,7 +60,18 @@ pub(crate) struct Server {
     held_replies: Rc<Cell<usize>>,
     /// Bytes of half-read requests.
     input_held: Cell<usize>,
-    is_stopping: Cell<bool>,
+    stopping: Cell<Stopping>,
+}
+
+/// How far the node has come with its stop, as clients notice it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    /// It is not stopping.
+    No,
+    /// A client is sent away together with its next reply.
+    Gently,
+    /// No more requests are taken.
+    Now,
 }
 
 impl Server {
@@ -75,7 +86,7 @@ impl Server {
             partial_timeout: config.node.idle_timeout,
             held_replies: Rc::default(),
             input_held: Cell::new(0),
-            is_stopping: Cell::new(false),
+            stopping: Cell::new(Stopping::No),
         })
     }
 }
@@ -209,17 +220,18 @@ impl Server {
         }
     }
 
-    /// Tells every client that is waiting for nothing to leave, and the others after their answers.
-    pub(crate) fn stop_taking(&self) {
-        self.is_stopping.set(true);
+    /// Sends clients away: at first each together with its next reply, then all that wait for nothing, and the others
+    /// after their answers.
+    pub(crate) fn stop_taking(&self, stopping: Stopping) {
+        self.stopping.set(stopping);
         for client in self.clients.borrow().values() {
             client.nudge();
         }
     }
 
-    /// Whether no more requests are taken.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.is_stopping.get()
+    /// How far the node has come with its stop.
+    pub(crate) fn stopping(&self) -> Stopping {
+        self.stopping.get()
     }
 
     /// Whether clients are connected that have not been answered yet.

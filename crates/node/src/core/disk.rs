@@ -405,7 +405,8 @@ impl<L: LogReader, D: Data> Reader<L, D> {
             match job {
                 ReaderJob::Fetch(fetch) => self.fetch(&fetch),
                 ReaderJob::Copy(CopyStep::Begin { partition, attachment }) => {
-                    self.snapshots.insert((partition, attachment), (self.data.snapshot(), 0, None));
+                    let snapshot = self.data.snapshot().unwrap_or_else(|error| fatal::stop(&error));
+                    self.snapshots.insert((partition, attachment), (snapshot, 0, None));
                     self.read_page(partition, attachment);
                 }
                 ReaderJob::Copy(CopyStep::Next { partition, attachment }) => {
