@@ -108,6 +108,8 @@ pub(crate) struct Checks {
     /// The joiners that were proposed to be members.
     proposed: BTreeSet<(PartitionId, Epoch, Member)>,
     committed: Vec<Log>,
+    /// The epoch in which each of these was committed.
+    committed_in: Vec<Vec<Epoch>>,
     done: BTreeMap<(PartitionId, OpId), Version>,
     questions: BTreeMap<Request, Query>,
     writes: BTreeMap<Request, OpId>,
@@ -115,6 +117,8 @@ pub(crate) struct Checks {
     refused: BTreeSet<OpId>,
     /// Machines whose disks were damaged: they hold what they hold.
     damaged: BTreeSet<usize>,
+    /// Machines that have another disk, of which the control group has not heard.
+    wiped: BTreeSet<usize>,
     /// Situations that were met: a test that never meets them shows nothing.
     pub(crate) marks: BTreeSet<&'static str>,
     /// Writes that the network doubled: their second copies can still come after a refusal.
@@ -132,6 +136,7 @@ impl Checks {
         Self {
             ring: ring.clone(),
             committed: vec![Log::default(); ring.partitions().len()],
+            committed_in: vec![Vec::new(); ring.partitions().len()],
             replicas,
             entries: BTreeMap::new(),
             forms: BTreeMap::new(),
@@ -142,6 +147,7 @@ impl Checks {
             writes: BTreeMap::new(),
             refused: BTreeSet::new(),
             damaged: BTreeSet::new(),
+            wiped: BTreeSet::new(),
             doubled: BTreeSet::new(),
             marks: BTreeSet::new(),
         }
@@ -158,6 +164,11 @@ impl Checks {
 
     fn seen(&self, node: NodeId, partition: PartitionId) -> &Shadow {
         &self.replicas[&(node.index(), partition)]
+    }
+
+    /// Whether a node's disk was damaged or lost, and the control group does not know.
+    fn has_lost(&self, node: NodeId) -> bool {
+        self.damaged.contains(&node.index()) || self.wiped.contains(&node.index())
     }
 
     pub(crate) fn on_start(&mut self, index: usize, machine: &Machine) {
@@ -186,6 +197,7 @@ impl Checks {
 
     /// A machine has another disk.
     pub(crate) fn on_wipe(&mut self, index: usize) {
+        self.wiped.insert(index);
         for ((at, _), shadow) in &mut self.replicas {
             if *at == index {
                 *shadow = Shadow::default();
@@ -209,6 +221,7 @@ impl Checks {
     pub(crate) fn on_durable(&mut self, index: usize, persist: &Persist) {
         let partition = persist.partition();
         let committed = self.committed[partition.index()].clone();
+        let committed_in = self.committed_in[partition.index()].clone();
         let shadow = self.of(index, partition);
         shadow.durable.record(persist, &committed);
         match persist {
@@ -216,7 +229,10 @@ impl Checks {
             Persist::Open { epoch, .. } => {
                 shadow.open_durable = *epoch;
                 shadow.sealed_durable = shadow.sealed_durable.max(*epoch);
-                assert!(shadow.durable.holds(&committed), "I18: an opening keeps what is committed");
+                // A member that has been replaced may still open an epoch that is over.
+                let earlier = committed_in.partition_point(|committed_in| committed_in < epoch);
+                let earlier = Log(committed.0[..earlier].to_vec());
+                assert!(shadow.durable.holds(&earlier), "I18: an opening keeps what is committed");
             }
             _ => {}
         }
@@ -264,6 +280,9 @@ impl Checks {
             let form = before.form(partition).expect("only a form is opened").clone();
             self.check_sealed(&form, before);
         }
+        if let Command::Register { node, .. } = command {
+            self.wiped.remove(&node.index());
+        }
         for partition in after.partitions() {
             if let Some(form) = after.form(partition)
                 && before.form(partition) != Some(form)
@@ -273,7 +292,7 @@ impl Checks {
             for &node in &after.chain(partition).eligible {
                 let holds = self.seen(node, partition).durable.holds(&self.committed[partition.index()]);
                 assert!(
-                    holds || self.damaged.contains(&node.index()),
+                    holds || self.has_lost(node),
                     "node {node} may start partition {partition}, and lacks what was committed"
                 );
             }
@@ -300,7 +319,7 @@ impl Checks {
             assert!(!is_new || is_named, "I5: {member} joins a chain without having been proposed");
             let holds = self.seen(member.node, partition).durable.holds(&self.committed[partition.index()]);
             assert!(
-                holds || self.damaged.contains(&member.node.index()) || !after.is_live(*member),
+                holds || self.has_lost(member.node) || !after.is_live(*member),
                 "I5: {member} is in a form of partition {partition}, and lacks what was committed"
             );
         }
@@ -428,9 +447,6 @@ impl Checks {
                 self.of(index, *partition).clean_up(entry);
             }
         }
-        for completion in &effects.complete {
-            self.on_complete(index, completion, &machines[index], control);
-        }
     }
 
     fn on_propose(&mut self, command: &Command, topology: &Topology) {
@@ -555,7 +571,8 @@ impl Checks {
         }
     }
 
-    fn on_complete(&mut self, index: usize, completion: &Completion, machine: &Machine, control: &Control) {
+    /// A client is answered, after whatever the node found committed in the same step.
+    pub(crate) fn on_complete(&mut self, index: usize, completion: &Completion, machine: &Machine, control: &Control) {
         let Some(&id) = self.writes.get(&(index, machine.life, completion.request)) else { return };
         match &completion.outcome {
             Outcome::Unavailable(_) => self.mark("a write is unavailable", true),
@@ -587,7 +604,7 @@ impl Checks {
         for &node in &control.latest().chain(partition).eligible {
             let held = self.seen(node, partition).durable.version(version.seq as usize);
             assert!(
-                held == Some(version) || self.damaged.contains(&node.index()),
+                held == Some(version) || self.has_lost(node),
                 "I13: {version} is {what}, but not durable at node {node}"
             );
         }
@@ -651,6 +668,8 @@ impl Checks {
                 continue;
             }
             self.committed[partition.index()].0.push(Arc::clone(entry));
+            let epoch = replica.form().map_or(Epoch(0), |form| form.epoch);
+            self.committed_in[partition.index()].push(epoch);
             self.check_committed(index, partition, entry.version, replica, topology);
             self.check_held(partition, entry.version, control, "committed");
             if entry.id.counter != OpId::NOBODY {

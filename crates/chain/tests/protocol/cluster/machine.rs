@@ -325,8 +325,8 @@ impl Machine {
             }
         }
         let retained = self.retained.get(&partition).copied().unwrap_or(1);
-        let found: Vec<Arc<Entry>> =
-            entries.range(from.max(retained)..=to).take(PAGE_RECORDS).map(|(_, entry)| Arc::clone(entry)).collect();
+        let kept = entries.range(from..=to).skip_while(|(seq, _)| **seq < retained);
+        let found: Vec<Arc<Entry>> = kept.take(PAGE_RECORDS).map(|(_, entry)| Arc::clone(entry)).collect();
         for entry in &found {
             let epoch = fetch.history.epoch_at(entry.version.seq);
             assert_eq!(epoch, Some(entry.version.epoch), "the history tells which entries were replaced");

@@ -385,12 +385,13 @@ impl Cluster {
             self.network.send(index, envelope.to.node.index(), Parcel::Message(envelope));
         }
         self.control.proposals.extend(effects.propose);
+        self.checks.check(index, &self.machines, &self.control);
         let life = self.machines[index].life;
         for completion in effects.complete {
+            self.checks.on_complete(index, &completion, &self.machines[index], &self.control);
             let (request, outcome) = (completion.request, completion.outcome);
             self.answers.push(Answer { node: index, life, request, outcome });
         }
-        self.checks.check(index, &self.machines, &self.control);
     }
 
     /// Lets everything that is under way arrive, in rounds, until nothing is; time stands still. The number of
