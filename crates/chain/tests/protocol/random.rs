@@ -372,7 +372,7 @@ impl Run {
             self.late_commands.clear();
             self.cluster.down(index).ok();
             self.cluster.machines[index].wipe();
-            self.cluster.checks.on_wipe(index);
+            self.cluster.checks.on_wipe(index, &self.cluster.control);
         }
     }
 

@@ -118,7 +118,7 @@ impl Script {
             ["stall", node, millis] => self.cluster.machines[index(node)].stall = number(millis) as u64,
             ["wipe", node] => {
                 self.cluster.machines[index(node)].wipe();
-                self.cluster.checks.on_wipe(index(node));
+                self.cluster.checks.on_wipe(index(node), &self.cluster.control);
             }
             ["trim", node, up_to] => {
                 let partition = self.watched.unwrap_or_default();
