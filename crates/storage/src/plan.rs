@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) expiry: BTreeMap<(UnixMillis, DataKey), bool>,
     /// How far each partition in the batch has come.
     pub(crate) applied: BTreeMap<PartitionId, Applied>,
+    /// The partition of which nothing counts as applied any more, unless `applied` says how far it has come.
+    pub(crate) reset: Option<PartitionId>,
 }
 
 impl Plan {
@@ -47,6 +49,16 @@ impl Plan {
             plan.change(entry);
         }
         Ok(plan)
+    }
+
+    /// How many things the batch changes.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len() + self.expiry.len() + self.applied.len() + usize::from(self.reset.is_some())
+    }
+
+    /// The partition of which nothing counts as applied after the batch.
+    pub(crate) fn withdrawn(&self) -> Option<PartitionId> {
+        self.reset.filter(|partition| !self.applied.contains_key(partition))
     }
 
     /// Whether every entry was applied before.

@@ -1,17 +1,16 @@
 //! What a log has come to: kept while it is written, and again while it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use simpledynamo_chain::{Applied, Durable, Entry, Persist};
-use simpledynamo_topology::{PartitionId, Session};
+use simpledynamo_topology::PartitionId;
 
 use crate::Recovered;
 
 /// What a log has come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogState {
-    /// The last session of the node.
-    pub(crate) session: Session,
     /// The durable state of each replica.
     pub(crate) replicas: BTreeMap<PartitionId, Durable>,
 }
@@ -22,10 +21,7 @@ impl LogState {
     /// # Errors
     /// With the reason, when the change does not fit what came before.
     pub(crate) fn record(&mut self, persist: &Persist) -> Result<(), String> {
-        if let Persist::Session(session) = persist {
-            self.session = self.session.max(*session);
-        }
-        let Some(partition) = partition_of(persist) else { return Ok(()) };
+        let partition = persist.partition();
         let replica = self.replicas.entry(partition).or_default();
         replica.record(persist).map_err(|gap| format!("partition {partition}: {gap}"))
     }
@@ -54,13 +50,23 @@ impl LogState {
         self.replicas.iter().map(|(partition, replica)| (*partition, replica.end)).collect()
     }
 
-    /// Compares the log with the data, and gives what both together hold.
+    /// The partitions that count as empty because a full copy of them has begun and not ended.
+    pub(crate) fn incomplete(&self) -> BTreeSet<PartitionId> {
+        let incomplete = self.replicas.iter().filter(|(_, replica)| replica.is_incomplete);
+        incomplete.map(|(partition, _)| *partition).collect()
+    }
+
+    /// Compares the log with the data, and gives what both together hold. What the data holds of a partition that
+    /// counts as empty is nothing.
     ///
     /// # Errors
     /// With the reason, when one of them lacks what the other takes for granted.
     pub(crate) fn recover(mut self, applied: &BTreeMap<PartitionId, Applied>) -> Result<Recovered, String> {
-        self.forget_applied(applied);
-        for (partition, known) in applied {
+        let incomplete = self.incomplete();
+        let mut applied = applied.clone();
+        applied.retain(|partition, _| !incomplete.contains(partition));
+        self.forget_applied(&applied);
+        for (partition, known) in &applied {
             let (end, up_to) = (self.end(*partition), known.up_to);
             if up_to > end {
                 return Err(format!(
@@ -79,7 +85,7 @@ impl LogState {
             // What was applied was clean, whether or not the log had time to learn it.
             replica.watermark = replica.watermark.max(up_to);
         }
-        Ok(Recovered { session: self.session, replicas: self.replicas, applied: applied.clone() })
+        Ok(Recovered { replicas: self.replicas, applied })
     }
 }
 
@@ -88,11 +94,15 @@ impl LogState {
 pub(crate) struct Highest(BTreeMap<PartitionId, u64>);
 
 impl Highest {
+    /// All that a log comes to, and what it replaced before.
+    pub(crate) fn up_to(ends: BTreeMap<PartitionId, u64>) -> Self {
+        Self(ends)
+    }
+
     /// Takes over a change.
     pub(crate) fn record(&mut self, persist: &Persist) {
-        let Some(partition) = partition_of(persist) else { return };
-        if let Some(last) = entries_of(persist).map(|entry| entry.version.seq).max() {
-            let highest = self.0.entry(partition).or_default();
+        if let Some(last) = entries_of(persist).iter().map(|entry| entry.version.seq).max() {
+            let highest = self.0.entry(persist.partition()).or_default();
             *highest = last.max(*highest);
         }
     }
@@ -106,22 +116,15 @@ impl Highest {
     }
 }
 
-/// The partition that a change is about.
-pub(crate) fn partition_of(persist: &Persist) -> Option<PartitionId> {
+/// The entries that a change adds to the log.
+pub(crate) fn entries_of(persist: &Persist) -> &[Arc<Entry>] {
     match persist {
-        Persist::Session(_) => None,
-        Persist::Seal { partition, .. }
-        | Persist::Open { partition, .. }
-        | Persist::Append { partition, .. }
-        | Persist::Watermark { partition, .. } => Some(*partition),
+        Persist::Append { entry, .. } => std::slice::from_ref(entry),
+        Persist::Open { entries, .. } => entries,
+        Persist::Seal { .. }
+        | Persist::Watermark { .. }
+        | Persist::Cut { .. }
+        | Persist::Reset { .. }
+        | Persist::Installed { .. } => &[],
     }
-}
-
-fn entries_of(persist: &Persist) -> impl Iterator<Item = &Entry> {
-    let (one, many) = match persist {
-        Persist::Append { entry, .. } => (Some(entry), &[][..]),
-        Persist::Open { entries, .. } => (None, &entries[..]),
-        Persist::Session(_) | Persist::Seal { .. } | Persist::Watermark { .. } => (None, &[][..]),
-    };
-    one.into_iter().chain(many).map(AsRef::as_ref)
 }

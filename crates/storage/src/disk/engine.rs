@@ -12,17 +12,18 @@
 //! cases but not in all (see [`super::journal`]).
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 
 use bytes::{BufMut, Bytes};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use simpledynamo_chain::{Applied, DataKey, Record, UnixMillis};
 use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::codec::{DecodeError, finish, get_applied, get_record, put_applied, put_record};
 
 use super::journal;
 use crate::StoreError;
+use crate::page::Stretch;
 use crate::plan::Plan;
 
 /// Recent records gather in memory up to this size, in bytes, before they become a file. Up to four such
@@ -89,10 +90,15 @@ impl Engine {
         })
     }
 
-    /// How far each partition has come.
-    pub(crate) fn applied(&self) -> Result<BTreeMap<PartitionId, Applied>, StoreError> {
+    /// What the database holds now, all keyspaces of it.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    /// How far each partition has come in a snapshot.
+    pub(crate) fn applied(&self, snapshot: &Snapshot) -> Result<BTreeMap<PartitionId, Applied>, StoreError> {
         let mut all = BTreeMap::new();
-        for guard in self.meta.iter() {
+        for guard in snapshot.iter(&self.meta) {
             let (key, value) = guard.into_inner().map_err(|source| self.failed(source))?;
             let partition = <[u8; 2]>::try_from(&key[..])
                 .map_err(|_| self.damaged(&key, "it is not the number of a partition".to_owned()))?;
@@ -107,6 +113,9 @@ impl Engine {
     /// Writes all that a batch comes to, whole or not at all.
     pub(crate) fn commit(&self, plan: Plan) -> Result<(), StoreError> {
         let mut batch = self.database.batch();
+        if let Some(partition) = plan.withdrawn() {
+            batch.remove(&self.meta, partition.0.to_be_bytes());
+        }
         for (key, record) in plan.records {
             match record {
                 Some(record) => batch.insert(&self.data, &key.as_bytes()[..], encode_record(&record)),
@@ -149,8 +158,28 @@ impl Engine {
         let after = high.checked_add(1).map(u64::to_be_bytes);
         let bounds = (Bound::Included(low.to_be_bytes()), after.map_or(Bound::Unbounded, Bound::Excluded));
         // The engine asserts that a range begins before it ends.
-        let items = (low <= high).then(|| self.database.snapshot().range(&self.data, bounds));
-        items.into_iter().flatten().map(|guard| {
+        let items = (low <= high).then(|| self.records(&self.database.snapshot(), bounds));
+        items.into_iter().flatten()
+    }
+
+    /// The records of a snapshot in some stretches, which are in order and not empty.
+    pub(crate) fn stretches<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        stretches: Vec<Stretch>,
+    ) -> impl Iterator<Item = Result<(DataKey, Record), StoreError>> + 'a {
+        stretches.into_iter().flat_map(|(from, to)| {
+            let bytes = |bound: Bound<DataKey>| bound.map(|key| key.as_bytes().clone());
+            self.records(snapshot, (bytes(from), bytes(to)))
+        })
+    }
+
+    fn records<K: AsRef<[u8]>, R: RangeBounds<K>>(
+        &self,
+        snapshot: &Snapshot,
+        bounds: R,
+    ) -> impl Iterator<Item = Result<(DataKey, Record), StoreError>> + use<'_, K, R> {
+        snapshot.range(&self.data, bounds).map(|guard| {
             let (key, value) = guard.into_inner().map_err(|source| self.failed(source))?;
             let record = self.decode(&key, value)?;
             Ok((self.data_key(&key)?, record))

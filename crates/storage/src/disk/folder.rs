@@ -1,14 +1,17 @@
 //! The folder of a store: who has it open, and whose it is.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::damage;
+use super::lives;
 use super::segment;
+use super::small;
 use crate::{Identity, StoreError};
 
 /// The version of everything in the folder. A later one is not read by an earlier program.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// A folder that this process has locked.
 #[derive(Debug)]
@@ -109,15 +112,7 @@ impl Folder {
             escaped(&identity.node),
             u128::from_be_bytes(uuid),
         );
-        let (path, new) = (self.identity(), self.path.join("identity.new"));
-        let write = || {
-            let mut file = File::create(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)
-        };
-        write().map_err(|source| failed("cannot write", &path, source))?;
-        sync_folder(&self.path)
+        small::replace(&self.identity(), &text)
     }
 
     /// Removes what an interrupted creation left, so that creating the store can start over.
@@ -128,16 +123,44 @@ impl Folder {
                 reason: "it has a log, but no file that says whose it is".to_owned(),
             });
         }
-        for leftover in [self.log(), self.data()] {
-            match fs::remove_dir_all(&leftover) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("cannot remove", &leftover, source));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        remove_folder(&self.log())?;
+        remove_folder(&self.data())
     }
+
+    /// Removes all that makes the folder a store. Should this be interrupted, [`Folder::finish_emptying`] goes on:
+    /// a part of a store must never be taken for a whole one.
+    pub(crate) fn empty(&self) -> Result<(), StoreError> {
+        small::replace(&self.emptying(), "")?;
+        self.finish_emptying()
+    }
+
+    /// Ends what an interrupted [`Folder::empty`] began.
+    pub(crate) fn finish_emptying(&self) -> Result<(), StoreError> {
+        if !small::exists(&self.emptying())? {
+            return Ok(());
+        }
+        small::remove(&self.identity())?;
+        remove_folder(&self.log())?;
+        remove_folder(&self.data())?;
+        small::remove(&lives::path(&self.path))?;
+        small::remove(&damage::path(&self.path))?;
+        small::remove(&self.emptying())
+    }
+
+    fn emptying(&self) -> PathBuf {
+        self.path.join("emptying")
+    }
+}
+
+/// Removes a folder with all that is in it, if it is there.
+fn remove_folder(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("cannot remove", path, source));
+        }
+        _ => {}
+    }
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// A name on one line, whatever it consists of.

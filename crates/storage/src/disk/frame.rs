@@ -58,6 +58,13 @@ pub(crate) fn seal(frame: &mut [u8], seed: u32, number: u64, durable: u64) {
     frame[4..8].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// The length on disk that the head of a frame announces, if the bytes begin with one.
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.get(..HEAD)?;
+    let length = usize::try_from(u32_at(head, 0)).ok()?;
+    (0 < length && length <= BODY_MAX).then_some(HEAD + length)
+}
+
 /// Reads the frame at the start of the bytes, if there is one whose number lies in the given range. Returns
 /// it with its length on disk.
 pub(crate) fn read(
@@ -65,14 +72,13 @@ pub(crate) fn read(
     seed: u32,
     numbers: std::ops::RangeInclusive<u64>,
 ) -> Option<(Frame, usize)> {
-    let head = bytes.get(..HEAD)?;
-    let length = usize::try_from(u32_at(head, 0)).ok()?;
-    let (number, durable) = (u64_at(head, 8), u64_at(head, 16));
-    if length == 0 || length > BODY_MAX || !numbers.contains(&number) || durable >= number {
+    let length = length(bytes)?;
+    let (number, durable) = (u64_at(bytes, 8), u64_at(bytes, 16));
+    if !numbers.contains(&number) || durable >= number {
         return None;
     }
-    let frame = bytes.get(..HEAD + length)?;
-    if checksum(frame, seed) != u32_at(head, 4) {
+    let frame = bytes.get(..length)?;
+    if checksum(frame, seed) != u32_at(bytes, 4) {
         return None;
     }
     // A copy, so that an entry that is kept does not keep the whole segment in memory.

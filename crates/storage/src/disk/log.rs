@@ -9,6 +9,8 @@ use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::codec::put_persist;
 
 use super::DiskOptions;
+use super::catalog::{Catalog, Known, Listed};
+use super::fetch::DiskLogReader;
 use super::folder::{failed, sync_folder};
 use super::frame;
 use super::reader::Segment;
@@ -26,6 +28,8 @@ const BUFFER_KEPT: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct DiskLog {
     tail: Arc<Tail>,
+    /// What readers of the log know of it.
+    catalog: Arc<Catalog>,
     uuid: [u8; 16],
     options: DiskOptions,
     /// What the log has come to, without entries: it becomes the snapshot of the next segment.
@@ -43,6 +47,7 @@ impl DiskLog {
     /// Goes on with a log that was read, in a new segment.
     pub(crate) fn start(
         tail: Arc<Tail>,
+        catalog: Arc<Catalog>,
         uuid: [u8; 16],
         options: DiskOptions,
         mirror: LogState,
@@ -54,6 +59,7 @@ impl DiskLog {
         let writing = Writing::create(&tail.folder().log(), number, &first_frame, options.segment_size)?;
         let mut log = Self {
             tail,
+            catalog,
             uuid,
             options,
             mirror,
@@ -84,7 +90,10 @@ impl DiskLog {
     fn segment_begun(&mut self, number: u64) {
         let (file, path) = (Arc::clone(&self.writing.file), self.writing.path.clone());
         self.tail.begin_segment(file, path, self.next_frame, &self.mirror);
-        self.segments.push_back(Segment { number, highest: Highest::default() });
+        let (first_frame, begin) = (self.next_frame, self.writing.offset);
+        let known = Arc::new(Known::of(&self.mirror));
+        self.catalog.begin(Listed { number, first_frame, begin, end: Some(begin), known });
+        self.segments.push_back(Segment { number, highest: Highest::default(), size: begin });
         self.next_frame += 1;
         self.has_batches = false;
     }
@@ -105,6 +114,8 @@ impl DiskLog {
         self.writing
             .write(&self.buffer)
             .map_err(|source| failed("cannot write", &self.writing.path, source))?;
+        segment.size = self.writing.offset;
+        self.catalog.written(self.writing.offset);
         self.tail.written(self.next_frame, batch, &self.mirror);
         self.next_frame += 1;
         self.has_batches = true;
@@ -138,9 +149,12 @@ impl DiskLog {
         Ok(())
     }
 
-    /// Removes the oldest segments, as many as hold only what is applied.
+    /// Removes the oldest segments, as long as all take more room than is granted: those that hold only what is
+    /// applied.
     pub(crate) fn remove_applied(&mut self, applied: &BTreeMap<PartitionId, u64>) -> Result<(), StoreError> {
+        let mut size: u64 = self.segments.iter().map(|segment| segment.size).sum();
         while let [oldest, _, ..] = self.segments.make_contiguous()
+            && size > self.options.log_retention
             && oldest.highest.is_applied(applied, &self.mirror)
         {
             if !self.tail.is_durable() {
@@ -149,6 +163,8 @@ impl DiskLog {
             }
             let folder = self.tail.folder().log();
             let path = segment::path(&folder, oldest.number);
+            size -= oldest.size;
+            self.catalog.remove_oldest();
             fs::remove_file(&path).map_err(|source| failed("cannot remove", &path, source))?;
             // One by one: a later segment must not be gone while an earlier one is still there.
             sync_folder(&folder)?;
@@ -159,6 +175,8 @@ impl DiskLog {
 }
 
 impl Log for DiskLog {
+    type Reader = DiskLogReader;
+
     fn append(&mut self, batch: &[Persist]) -> Result<(), StoreError> {
         self.tail.check()?;
         if batch.is_empty() {

@@ -4,7 +4,8 @@
 //! lock            held by the process that has the store open
 //! identity        whose store this is
 //! lives           the last sessions that began on this store
-//! acquaintances   which life of each other node this node has met last
+//! damaged         there if the store lacks what it acknowledged
+//! emptying        there while the store is being removed
 //! log/*.log       the log, in segments that are numbered from 1
 //! data/           the records, kept by the engine
 //! ```
@@ -12,24 +13,30 @@
 //! Creating a store ends with its identity, so a folder without one was never used, and opening it starts
 //! over; a folder without one that nevertheless holds something is refused.
 //!
-//! Opening reads the whole log, compares it with the data, makes what it found durable, and begins a new
+//! Opening reads the log from where the data may lack something, compares it with the data, makes what it found durable, and begins a new
 //! segment: after a crash it is unknown what the system still has to write of the old one.
 
-mod acquaintances;
+mod catalog;
+mod damage;
 mod data;
 mod engine;
+mod fetch;
 mod folder;
 mod frame;
 mod journal;
+mod lives;
 mod log;
 mod reader;
 mod segment;
+mod small;
 mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use acquaintances::{Acquaintances, Stranger, begin_life};
-pub use data::DiskData;
+pub use damage::{is_marked_damaged, mark_damaged};
+pub use data::{DiskData, DiskSnapshot};
+pub use fetch::DiskLogReader;
+pub use lives::{LIVES_MAX, Lives};
 pub use log::DiskLog;
 
 use std::collections::BTreeMap;
@@ -40,6 +47,7 @@ use simpledynamo_chain::Applied;
 use simpledynamo_topology::PartitionId;
 
 use crate::{Identity, Opened, StoreError};
+use catalog::Catalog;
 use folder::Folder;
 use tail::Tail;
 
@@ -50,11 +58,15 @@ pub struct DiskOptions {
     pub segment_size: u64,
     /// How much of the data the engine keeps in memory besides what was just written, in bytes.
     pub cache_size: u64,
+    /// How much of the log is kept for nodes that come back after a while, in bytes. What the data does not hold
+    /// yet is kept besides.
+    pub log_retention: u64,
 }
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { segment_size: 32 * 1024 * 1024, cache_size: 32 * 1024 * 1024 }
+        let mebibyte = 1024 * 1024;
+        Self { segment_size: 32 * mebibyte, cache_size: 32 * mebibyte, log_retention: 256 * mebibyte }
     }
 }
 
@@ -71,6 +83,7 @@ pub fn open(
     options: &DiskOptions,
 ) -> Result<Opened<DiskLog, DiskData>, StoreError> {
     let folder = Arc::new(Folder::lock(folder)?);
+    folder.finish_emptying()?;
     let known = folder.identify(identity)?;
     let uuid = match known {
         Some(uuid) => uuid,
@@ -81,7 +94,9 @@ pub fn open(
         }
     };
     let engine = engine::Engine::open(&folder.data(), options.cache_size)?;
-    let applied = engine.applied()?;
+    let applied = engine.applied(&engine.snapshot())?;
+    // Parts of the log may go that the data holds, and the engine may have read this from no disk.
+    engine.sync()?;
     let read = reader::read_log(&folder.log(), uuid, &applied)?;
     if known.is_none() {
         folder.write_identity(identity, uuid)?;
@@ -91,11 +106,24 @@ pub fn open(
         .state
         .recover(&applied)
         .map_err(|reason| StoreError::Inconsistent { path: folder.path().to_owned(), reason })?;
+    let applied = recovered.applied.clone();
+    let catalog = Arc::new(Catalog::new(read.listed));
+    let reader = DiskLogReader::new(Arc::clone(&folder), uuid, Arc::clone(&catalog));
     let tail = Arc::new(Tail::new(folder));
-    let mut log = DiskLog::start(Arc::clone(&tail), uuid, *options, mirror, read.segments, read.next_frame)?;
+    let mut log =
+        DiskLog::start(Arc::clone(&tail), catalog, uuid, *options, mirror, read.segments, read.next_frame)?;
     log.remove_applied(&up_to(&applied))?;
     let data = DiskData::new(engine, applied, tail);
-    Ok(Opened { log, data, recovered, uuid })
+    Ok(Opened { log, reader, data, recovered, uuid })
+}
+
+/// Removes the store in a folder, so that opening it creates a new one: of a store that is damaged, or is not the one
+/// that its node is known by. An interruption leaves a folder that counts as never used.
+///
+/// # Errors
+/// When another process has the folder open, and when the disk refuses.
+pub fn empty(folder: &Path) -> Result<(), StoreError> {
+    Folder::lock(folder)?.empty()
 }
 
 fn up_to(applied: &BTreeMap<PartitionId, Applied>) -> BTreeMap<PartitionId, u64> {

@@ -1,31 +1,34 @@
-//! Reading a log from its first segment to its last.
+//! Reading a log when a store is opened.
+//!
+//! Segments that hold nothing but what the data holds are kept for nodes that missed it, and are not read: of these
+//! only the beginning is looked at. Reading starts with the last segment whose snapshot says so of all before it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use simpledynamo_chain::Applied;
 use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::codec::get_persist;
 
+use super::catalog::{Known, Listed};
 use super::folder::failed;
 use super::frame::{self, Frame};
-use super::segment::{self, MAGIC};
+use super::segment::{self, Header, MAGIC};
 use crate::StoreError;
 use crate::state::{Highest, LogState};
 
-/// The highest number that the first frame of a log may have: half of what is possible, so that no log of this
-/// world reaches the end of the numbers.
-const FIRST_FRAME_MAX: u64 = u64::MAX / 2;
-
 /// A log that was read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ReadLog {
     /// What it came to; of the entries, those that the data does not hold.
     pub(crate) state: LogState,
     /// The segments, oldest first.
     pub(crate) segments: VecDeque<Segment>,
+    /// The same segments, for those who read the log later.
+    pub(crate) listed: VecDeque<Listed>,
     /// The number after that of the last frame.
     pub(crate) next_frame: u64,
 }
@@ -39,6 +42,24 @@ impl ReadLog {
     }
 }
 
+impl ReadLog {
+    /// Takes over a segment of which the data holds everything.
+    fn pass_over(&mut self, folder: &Path, header: &Header, next: &Header) -> Result<(), StoreError> {
+        let Header { number, first_frame, begin, snapshot, size } = header;
+        if next.first_frame <= *first_frame {
+            let (path, offset) = (segment::path(folder, next.number), MAGIC.len() as u64);
+            let reason = "its first frame does not follow the segment before".to_owned();
+            return Err(StoreError::Damaged { path, offset, reason });
+        }
+        let highest = Highest::up_to(next.snapshot.ends());
+        self.segments.push_back(Segment { number: *number, highest, size: *size });
+        let known = Arc::new(Known::of(snapshot));
+        let listed = Listed { number: *number, first_frame: *first_frame, begin: *begin, end: None, known };
+        self.listed.push_back(listed);
+        Ok(())
+    }
+}
+
 /// A segment as the writer remembers it.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -46,6 +67,8 @@ pub(crate) struct Segment {
     pub(crate) number: u64,
     /// The entries in it.
     pub(crate) highest: Highest,
+    /// The room that it takes, in bytes.
+    pub(crate) size: u64,
 }
 
 /// Reads a log. `applied` is what the data holds: entries up to there are not kept.
@@ -67,19 +90,41 @@ pub(crate) fn read_log(
     let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
         return Err(lost("the log is gone".to_owned()));
     };
-    let mut read = ReadLog { state: LogState::default(), segments: VecDeque::new(), next_frame: 0 };
-    for (number, expected) in numbers.into_iter().zip(first..) {
-        if number != expected {
+    for (number, expected) in numbers.iter().zip(first..) {
+        if *number != expected {
             return Err(lost(format!("segment {expected} of the log is missing")));
         }
+    }
+    let headers = numbers.into_iter().map(|number| Header::read(folder, uuid, number));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    let start = where_to_start(&headers, applied);
+    let mut read = ReadLog::default();
+    for pair in headers[..=start].windows(2) {
+        read.pass_over(folder, &pair[0], &pair[1])?;
+    }
+    for header in headers.into_iter().skip(start) {
+        let number = header.number;
         let path = segment::path(folder, number);
         let bytes = fs::read(&path).map_err(|source| failed("cannot read", &path, source))?;
         let seed = frame::seed(uuid, number);
-        let segment = Reader { path, bytes, at: 0, seed, is_first: number == first, is_last: number == last };
-        let highest = segment.replay(number, &mut read, applied)?;
-        read.segments.push_back(Segment { number, highest });
+        let (is_first, is_last) = (read.next_frame == 0, number == last);
+        Reader { path, bytes, at: 0, seed, is_first, is_last }.replay(header, &mut read, applied)?;
     }
     Ok(read)
+}
+
+/// The last segment before which the log holds nothing that the data lacks; else the first one.
+fn where_to_start(headers: &[Header], applied: &BTreeMap<PartitionId, Applied>) -> usize {
+    // What a log held of these was dropped later on.
+    let mut dropped: BTreeSet<PartitionId> = BTreeSet::new();
+    let is_covered = |header: &Header| {
+        dropped.extend(header.snapshot.incomplete());
+        header.snapshot.replicas.iter().all(|(partition, replica)| {
+            let up_to = applied.get(partition).map_or(0, |applied| applied.up_to);
+            dropped.contains(partition) || up_to >= replica.end
+        })
+    };
+    headers.iter().rposition(is_covered).unwrap_or(0)
 }
 
 /// A segment that is being read.
@@ -96,11 +141,13 @@ struct Reader {
 impl Reader {
     fn replay(
         mut self,
-        number: u64,
+        header: Header,
         read: &mut ReadLog,
         applied: &BTreeMap<PartitionId, Applied>,
-    ) -> Result<Highest, StoreError> {
-        self.begin(number, read)?;
+    ) -> Result<(), StoreError> {
+        let (number, first_frame, begin) = (header.number, header.first_frame, header.begin);
+        let known = Arc::new(Known::of(&header.snapshot));
+        self.begin(header, read)?;
         let mut highest = Highest::default();
         while let Some((frame, length)) = self.frame(read.next_frame..=read.next_frame) {
             self.record(frame.body, read, &mut highest)?;
@@ -108,35 +155,28 @@ impl Reader {
             read.next_frame += 1;
             self.at += length;
         }
+        let size = self.at as u64;
         self.end(read.next_frame)?;
-        Ok(highest)
+        read.segments.push_back(Segment { number, highest, size });
+        read.listed.push_back(Listed { number, first_frame, begin, end: Some(size), known });
+        Ok(())
     }
 
     /// Reads the first frame, and compares its snapshot with what the segments before it came to.
-    fn begin(&mut self, number: u64, read: &mut ReadLog) -> Result<(), StoreError> {
-        if self.bytes.get(..MAGIC.len()) != Some(&MAGIC) {
-            return Err(self.damaged("it does not begin as a segment of a log in a known format".to_owned()));
-        }
-        self.at = MAGIC.len();
-        let numbers = if self.is_first { 1..=FIRST_FRAME_MAX } else { read.next_frame..=read.next_frame };
-        let Some((Frame { number: found, body, .. }, length)) = self.frame(numbers) else {
-            return Err(self
-                .damaged("its first frame is unreadable, or does not follow the segment before".to_owned()));
-        };
-        let (named, snapshot) = segment::read_first_frame(body)
-            .map_err(|error| self.damaged(format!("its first frame cannot be decoded: {error}")))?;
-        if named != number {
-            return Err(self.damaged(format!("it says that it is segment {named}")));
-        }
+    fn begin(&mut self, header: Header, read: &mut ReadLog) -> Result<(), StoreError> {
+        self.at = usize::try_from(header.begin).expect("the file is in memory");
         if self.is_first {
-            read.state = snapshot;
-        } else if read.mirror() != snapshot {
+            read.state = header.snapshot;
+        } else if header.first_frame != read.next_frame {
+            self.at = MAGIC.len();
+            return Err(self.damaged("its first frame does not follow the segment before".to_owned()));
+        } else if read.mirror() != header.snapshot {
+            self.at = MAGIC.len();
             return Err(
                 self.damaged("it begins from something else than the segment before comes to".to_owned())
             );
         }
-        read.next_frame = found + 1;
-        self.at += length;
+        read.next_frame = header.first_frame + 1;
         Ok(())
     }
 

@@ -11,13 +11,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use simpledynamo_chain::Durable;
-use simpledynamo_topology::{PartitionId, Session};
+use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::codec::{
     DecodeError, finish, get_count, get_durable, get_u16, get_u64, put_count, put_durable, put_u64,
 };
@@ -28,13 +29,18 @@ use crate::StoreError;
 use crate::state::LogState;
 
 /// What a segment begins with; the last two bytes are the version of the format.
-pub(crate) const MAGIC: [u8; 8] = *b"SDLOG\0\0\x01";
+pub(crate) const MAGIC: [u8; 8] = *b"SDLOG\0\0\x02";
+
+/// The highest number that the first frame of a log may have: half of what is possible, so that no log of this
+/// world reaches the end of the numbers.
+const FIRST_FRAME_MAX: u64 = u64::MAX / 2;
 
 /// How far ahead a file is filled: few enough bytes that filling delays a sync by little.
 const FILL_STEP: u64 = 1024 * 1024;
 
-/// The fewest bytes that a replica takes in a snapshot: partition, sealed, open, watermark, end, no writers.
-const REPLICA_SIZE_MIN: usize = 6;
+/// The fewest bytes that a replica takes in a snapshot: partition, sealed, open, watermark, end, start, completeness,
+/// no epochs, no writers.
+const REPLICA_SIZE_MIN: usize = 9;
 
 /// A segment that takes frames.
 #[derive(Debug)]
@@ -111,7 +117,6 @@ impl Writing {
 pub(crate) fn first_frame(uuid: [u8; 16], segment: u64, frame: u64, state: &LogState) -> Vec<u8> {
     let mut out = vec![0; frame::HEAD];
     put_u64(segment, &mut out);
-    put_u64(state.session.0, &mut out);
     put_count(state.replicas.len(), &mut out);
     for (partition, replica) in &state.replicas {
         put_u64(partition.0.into(), &mut out);
@@ -123,9 +128,9 @@ pub(crate) fn first_frame(uuid: [u8; 16], segment: u64, frame: u64, state: &LogS
 }
 
 /// Reads what a first frame holds: the segment's number and the snapshot.
-pub(crate) fn read_first_frame(mut body: Bytes) -> Result<(u64, LogState), DecodeError> {
+fn read_first_frame(mut body: Bytes) -> Result<(u64, LogState), DecodeError> {
     let body = &mut body;
-    let (number, session) = (get_u64(body)?, Session(get_u64(body)?));
+    let number = get_u64(body)?;
     let mut replicas: BTreeMap<PartitionId, Durable> = BTreeMap::new();
     for _ in 0..get_count(body, REPLICA_SIZE_MIN)? {
         let partition = PartitionId(get_u16(body, "a partition's number")?);
@@ -135,7 +140,77 @@ pub(crate) fn read_first_frame(mut body: Bytes) -> Result<(u64, LogState), Decod
         replicas.insert(partition, get_durable(body)?);
     }
     finish(body)?;
-    Ok((number, LogState { session, replicas }))
+    Ok((number, LogState { replicas }))
+}
+
+/// What a segment begins with.
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// The segment's number.
+    pub(crate) number: u64,
+    /// The number of its first frame.
+    pub(crate) first_frame: u64,
+    /// Where the frame after that begins.
+    pub(crate) begin: u64,
+    /// What the segments before it come to, without entries.
+    pub(crate) snapshot: LogState,
+    /// The length of the file.
+    pub(crate) size: u64,
+}
+
+impl Header {
+    /// Reads the beginning of a segment, and no more of it.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(crate) fn read(folder: &Path, uuid: [u8; 16], number: u64) -> Result<Self, StoreError> {
+        let path = path(folder, number);
+        let read = || {
+            let file = File::open(&path)?;
+            let size = file.metadata()?.len();
+            let mut bytes = vec![0; MAGIC.len() + frame::HEAD];
+            let length = bytes.len().min(usize::try_from(size).unwrap_or(usize::MAX));
+            bytes.truncate(length);
+            file.read_exact_at(&mut bytes, 0)?;
+            let length = bytes.get(MAGIC.len()..).and_then(frame::length).unwrap_or(0) as u64;
+            if MAGIC.len() as u64 + length <= size {
+                bytes.resize(bytes.len().max(MAGIC.len() + usize::try_from(length).unwrap_or(0)), 0);
+                file.read_exact_at(&mut bytes, 0)?;
+            }
+            Ok((size, bytes))
+        };
+        let (size, bytes) = read().map_err(|source| failed("cannot read", &path, source))?;
+        let (snapshot, first_frame, length) =
+            read_beginning(&bytes, uuid, number, 1..=FIRST_FRAME_MAX).map_err(|(offset, reason)| {
+                StoreError::Damaged { path: path.clone(), offset: offset as u64, reason }
+            })?;
+        Ok(Self { number, first_frame, begin: length as u64, snapshot, size })
+    }
+}
+
+/// Reads what a segment begins with: its snapshot, the number of the first frame, which must be one of the given
+/// ones, and where that ends.
+///
+/// # Errors
+/// With the place and the reason, when it is damaged.
+pub(crate) fn read_beginning(
+    bytes: &[u8],
+    uuid: [u8; 16],
+    number: u64,
+    frames: RangeInclusive<u64>,
+) -> Result<(LogState, u64, usize), (usize, String)> {
+    let Some(rest) = bytes.strip_prefix(&MAGIC) else {
+        return Err((0, "it does not begin as a segment of a log in a known format".to_owned()));
+    };
+    let damaged = |reason| Err((MAGIC.len(), reason));
+    let Some((frame, length)) = frame::read(rest, frame::seed(uuid, number), frames) else {
+        return damaged("its first frame is unreadable, or does not follow the segment before".to_owned());
+    };
+    match read_first_frame(frame.body) {
+        Err(error) => damaged(format!("its first frame cannot be decoded: {error}")),
+        Ok((named, _)) if named != number => damaged(format!("it says that it is segment {named}")),
+        Ok((_, snapshot)) => Ok((snapshot, frame.number, MAGIC.len() + length)),
+    }
 }
 
 /// Creates the log of a new store: one segment that holds nothing.

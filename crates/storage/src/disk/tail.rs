@@ -1,6 +1,6 @@
 //! How far the log is written and durable: shared by the one who writes it and the one who applies it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,19 @@ struct State {
     /// The last entry of each partition that is known to be durable, and not replaced since.
     durable: BTreeMap<PartitionId, u64>,
     /// How often entries may have been replaced.
-    opens: u64,
+    replacements: u64,
+    /// The partitions that count as empty while they are copied. What the data holds of them is not recovered, as
+    /// soon as the log says so durably.
+    incomplete: BTreeSet<PartitionId>,
+}
+
+impl State {
+    /// From now on, entries of a partition above this one are others than those that were made durable.
+    fn replace_above(&mut self, partition: PartitionId, seq: u64) {
+        self.replacements += 1;
+        let durable = self.durable.entry(partition).or_default();
+        *durable = seq.min(*durable);
+    }
 }
 
 impl Tail {
@@ -72,6 +84,7 @@ impl Tail {
         (state.frame, state.durable_frame) = (frame, frame);
         state.ends = log.ends();
         state.durable = log.ends();
+        state.incomplete = log.incomplete();
     }
 
     /// A frame was written.
@@ -80,18 +93,21 @@ impl Tail {
         state.frame = frame;
         for persist in batch {
             match persist {
-                Persist::Append { partition, .. } => {
-                    state.ends.insert(*partition, log.end(*partition));
+                Persist::Append { .. } => {}
+                // What follows the watermark now is not what was made durable there.
+                Persist::Open { partition, watermark, .. } | Persist::Cut { partition, watermark, .. } => {
+                    state.replace_above(*partition, *watermark);
                 }
-                Persist::Open { partition, watermark, .. } => {
-                    state.opens += 1;
-                    state.ends.insert(*partition, log.end(*partition));
-                    // What follows the watermark now is not what was made durable there.
-                    let durable = state.durable.entry(*partition).or_default();
-                    *durable = (*watermark).min(*durable);
+                Persist::Reset { partition } => {
+                    state.replace_above(*partition, 0);
+                    state.incomplete.insert(*partition);
                 }
-                Persist::Session(_) | Persist::Seal { .. } | Persist::Watermark { .. } => {}
+                Persist::Installed { partition, .. } => {
+                    state.incomplete.remove(partition);
+                }
+                Persist::Seal { .. } | Persist::Watermark { .. } => continue,
             }
+            state.ends.insert(persist.partition(), log.end(persist.partition()));
         }
     }
 
@@ -109,12 +125,12 @@ impl Tail {
     /// Returns once all that was written is durable. Others may write and read meanwhile.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.check()?;
-        let (segment, frame, ends, opens) = {
+        let (segment, frame, ends, replacements) = {
             let state = self.lock();
             if state.durable_frame == state.frame {
                 return Ok(());
             }
-            (state.segment.clone(), state.frame, state.ends.clone(), state.opens)
+            (state.segment.clone(), state.frame, state.ends.clone(), state.replacements)
         };
         let (file, path) = segment.expect("a frame was written, so a segment has begun");
         self.poison_on_error(file.sync_data().map_err(|source| failed("cannot sync", &path, source)))?;
@@ -122,7 +138,7 @@ impl Tail {
         let mut state = self.lock();
         // Syncs may overtake each other, and entries may have been replaced since.
         state.durable_frame = state.durable_frame.max(frame);
-        if state.opens == opens {
+        if state.replacements == replacements {
             for (partition, end) in ends {
                 let durable = state.durable.entry(partition).or_default();
                 *durable = end.max(*durable);
@@ -136,21 +152,37 @@ impl Tail {
     /// # Errors
     /// When the log does not hold them at all, or cannot be synced.
     pub(crate) fn cover(&self, entries: &BTreeMap<PartitionId, u64>) -> Result<(), StoreError> {
-        let reaches = |ends: &BTreeMap<PartitionId, u64>| {
-            entries.iter().find(|(partition, seq)| ends.get(partition).copied().unwrap_or(0) < **seq)
-        };
         {
             let state = self.lock();
-            if let Some((partition, seq)) = reaches(&state.ends) {
+            // Entries from before a copy began may come late. They do no harm once its beginning is durable.
+            let (late, entries): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                entries.iter().partition(|(partition, _)| state.incomplete.contains(partition));
+            let missing = |ends: &BTreeMap<PartitionId, u64>| {
+                let mut entries = entries.iter();
+                entries.find(|(partition, seq)| ends.get(partition).copied().unwrap_or(0) < **seq)
+            };
+            if let Some((partition, seq)) = missing(&state.ends) {
                 let reason =
                     format!("entry {seq} of partition {partition} is to be applied, but is not in the log");
                 return Err(StoreError::Inconsistent { path: self.folder.path().to_owned(), reason });
             }
-            if reaches(&state.durable).is_none() {
+            if late.is_empty() && missing(&state.durable).is_none() {
                 return Ok(());
             }
         }
         self.sync()
+    }
+
+    /// Checks that the log says that a partition counts as empty. It may not say so durably yet.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) fn check_reset(&self, partition: PartitionId) -> Result<(), StoreError> {
+        if !self.lock().incomplete.contains(&partition) {
+            let reason = format!("partition {partition} is to be replaced, but the log does not say so");
+            return Err(StoreError::Inconsistent { path: self.folder.path().to_owned(), reason });
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use simpledynamo_chain::{Change, DataKey, Persist, Reply};
-use simpledynamo_topology::{PartitionId, Session};
+use simpledynamo_topology::{Epoch, PartitionId};
 
 use super::*;
 use crate::state::LogState;
@@ -71,6 +71,10 @@ impl Written {
     fn offset(&self, batch: usize) -> usize {
         usize::try_from(self.offsets[batch]).unwrap()
     }
+}
+
+fn seal(epoch: u64) -> Persist {
+    Persist::Seal { partition: PartitionId(2), epoch: Epoch(epoch) }
 }
 
 #[test]
@@ -212,10 +216,11 @@ fn a_snapshot_that_does_not_follow_from_the_segment_before_is_damage() {
         segment::Writing::create(&log, 3, &segment::first_frame(uuid, 3, 4, state), 1024).unwrap();
         bench.open_as(&identity("5554")).map(|opened| opened.recovered.replicas.len())
     };
-    state.session = Session(1);
+    let replica = state.replicas.get_mut(&PartitionId(2)).unwrap();
+    let sealed = std::mem::replace(&mut replica.sealed, Epoch(1));
     let damaged = third(&state);
     assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
-    state.session = Session(0);
+    state.replicas.get_mut(&PartitionId(2)).unwrap().sealed = sealed;
     assert_eq!(third(&state).unwrap(), 1);
 }
 
@@ -223,11 +228,11 @@ fn a_snapshot_that_does_not_follow_from_the_segment_before_is_damage() {
 fn a_segment_that_was_never_finished_is_removed() {
     let bench = DiskBench::new();
     let mut opened = bench.open();
-    opened.log.append(&[Persist::Session(Session(4))]).unwrap();
+    opened.log.append(&[seal(4)]).unwrap();
     drop(opened);
     let new = bench.folder.path().join("log").join(format!("{:020}.new", 3));
     fs::write(&new, "half a segment").unwrap();
-    assert_eq!(bench.open().recovered.session, Session(4));
+    assert_eq!(bench.open().recovered.replicas[&PartitionId(2)].sealed, Epoch(4));
     assert!(!new.exists());
 }
 
@@ -371,7 +376,7 @@ fn an_interrupted_creation_starts_over() {
     segment::create_first(&folder.join("log"), [9; 16]).unwrap();
     fs::remove_file(folder.join("data").join("version")).unwrap();
     let mut opened = bench.open();
-    opened.log.append(&[Persist::Session(Session(1))]).unwrap();
+    opened.log.append(&[seal(1)]).unwrap();
     drop(opened);
 
     fs::remove_file(folder.join("identity")).unwrap();
@@ -399,10 +404,10 @@ fn an_identity_of_another_format_or_none_is_refused() {
     let path = bench.folder.path().join("identity");
     let text = fs::read_to_string(&path).unwrap();
 
-    fs::write(&path, text.replace("format = 1", "format = 2")).unwrap();
+    fs::write(&path, text.replace("format = 2", "format = 1")).unwrap();
     let opened = bench.open_as(&identity("5554"));
     let Err(StoreError::Foreign { found, .. }) = opened else { panic!("{:?}", opened.err()) };
-    assert_eq!(found, "a program that writes format 2");
+    assert_eq!(found, "a program that writes format 1");
 
     for damaged in [text.replace("uuid", "u"), text.replace("uuid = ", "uuid = x"), String::new()] {
         fs::write(&path, &damaged).unwrap();
@@ -437,7 +442,7 @@ fn nothing_is_written_after_a_failed_write_or_sync() {
         let poisoned = |result: &Result<(), StoreError>| matches!(result, Err(StoreError::Poisoned { .. }));
         assert_eq!(poisoned(&synced), append_fails, "{device}: {synced:?}");
         assert!(synced.is_err());
-        assert!(poisoned(&opened.log.append(&[Persist::Session(Session(2))])));
+        assert!(poisoned(&opened.log.append(&[seal(2)])));
         assert!(poisoned(&opened.log.sync()));
         assert!(poisoned(&opened.log.trim(&BTreeMap::new())));
         let applied = opened.data.apply(&author.entries(0, 2));

@@ -6,18 +6,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use simpledynamo_chain::{Applied, DataKey, Entry, Persist, Record, UnixMillis};
+use simpledynamo_chain::{Applied, CopyPage, DataKey, Entry, Fetch, Persist, Record, UnixMillis};
+use simpledynamo_ring::Partition;
 use simpledynamo_topology::PartitionId;
 
-use super::platter::Platter;
+use super::platter::{Image, Platter};
+use crate::page;
 use crate::plan::Plan;
-use crate::{Data, Identity, Log, Opened, StoreError};
+use crate::{Data, Identity, Log, LogReader, Opened, Snapshot, StoreError};
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct MemoryDisk {
     platter: Arc<Mutex<Platter>>,
     uuid: [u8; 16],
+    /// How many batches of the log are kept besides those that are needed.
+    retention: usize,
 }
 
 /// What was written to a disk and is not durable yet, in batches.
@@ -30,10 +34,16 @@ pub struct Unsynced {
 }
 
 impl MemoryDisk {
-    /// An empty disk. A store that is created on it gets this uuid.
+    /// An empty disk. A store that is created on it gets this uuid, and keeps no more of its log than it needs.
     #[must_use]
     pub fn new(uuid: [u8; 16]) -> Self {
-        Self { platter: Arc::default(), uuid }
+        Self { platter: Arc::default(), uuid, retention: 0 }
+    }
+
+    /// The same disk; a store that is opened on it keeps up to so many batches of its log.
+    #[must_use]
+    pub fn retaining(self, batches: usize) -> Self {
+        Self { retention: batches, ..self }
     }
 
     /// Opens the store on the disk, and creates it if there is none. What it held is durable then.
@@ -60,10 +70,11 @@ impl MemoryDisk {
         platter.sync_log();
         platter.sync_data();
         let recovered = platter.replay().recover(&platter.data.applied).map_err(inconsistent)?;
+        platter.data.applied.clone_from(&recovered.applied);
         platter.held = true;
         let process = Arc::new(Process { disk: self.clone(), life: platter.life });
-        let log = MemoryLog(Arc::clone(&process));
-        Ok(Opened { log, data: MemoryData(process), recovered, uuid: self.uuid })
+        let (log, reader) = (MemoryLog(Arc::clone(&process)), MemoryLogReader(Arc::clone(&process)));
+        Ok(Opened { log, reader, data: MemoryData(process), recovered, uuid: self.uuid })
     }
 
     /// Ends the process that has the store open. The disk keeps all that was written.
@@ -141,6 +152,8 @@ impl Process {
 pub struct MemoryLog(Arc<Process>);
 
 impl Log for MemoryLog {
+    type Reader = MemoryLogReader;
+
     fn append(&mut self, batch: &[Persist]) -> Result<(), StoreError> {
         if batch.is_empty() {
             return self.0.write(|_| Ok(()));
@@ -162,9 +175,20 @@ impl Log for MemoryLog {
     fn trim(&mut self, applied: &BTreeMap<PartitionId, u64>) -> Result<(), StoreError> {
         self.0.write(|platter| {
             unless_failing(platter)?;
-            platter.trim(applied);
+            platter.trim(applied, self.0.disk.retention);
             Ok(())
         })
+    }
+}
+
+/// Reads the log of a store in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryLogReader(Arc<Process>);
+
+impl LogReader for MemoryLogReader {
+    fn read(&self, fetch: &Fetch) -> Result<Option<Vec<Arc<Entry>>>, StoreError> {
+        let entries = self.0.read()?.entries(fetch);
+        Ok((fetch.from > fetch.to || !entries.is_empty()).then_some(entries))
     }
 }
 
@@ -173,6 +197,8 @@ impl Log for MemoryLog {
 pub struct MemoryData(Arc<Process>);
 
 impl Data for MemoryData {
+    type Snapshot = MemorySnapshot;
+
     fn get(&self, key: &DataKey) -> Result<Option<Record>, StoreError> {
         Ok(self.0.read()?.data.records.get(key).cloned())
     }
@@ -207,6 +233,35 @@ impl Data for MemoryData {
         })
     }
 
+    fn install(&self, partition: PartitionId, arc: &Partition, page: &CopyPage) -> Result<(), StoreError> {
+        page::check(arc, page).map_err(|reason| StoreError::BadPage {
+            path: name(),
+            number: page.number,
+            reason,
+        })?;
+        self.0.write(|platter| {
+            unless_failing(platter)?;
+            platter.check_reset(partition).map_err(inconsistent)?;
+            if page.number == 0 {
+                platter.sync_log();
+            }
+            let standing = platter.data.stretches(arc, page::covered(arc, page));
+            page::install(partition, page, standing.into_iter().map(Ok::<_, StoreError>), |plan| {
+                platter.commit(plan);
+                Ok(())
+            })?;
+            if page.end.is_some() {
+                platter.sync_data();
+            }
+            Ok(())
+        })
+    }
+
+    fn snapshot(&self) -> Result<MemorySnapshot, StoreError> {
+        let image = self.0.read()?.data.clone();
+        Ok(MemorySnapshot { process: Arc::clone(&self.0), image })
+    }
+
     fn due(&self, now: UnixMillis, limit: usize) -> Result<Vec<DataKey>, StoreError> {
         let platter = self.0.read()?;
         let due = platter.data.expiry.iter().take_while(|(at, _)| *at <= now);
@@ -219,6 +274,32 @@ impl Data for MemoryData {
             platter.sync_data();
             Ok(platter.data.applied.iter().map(|(partition, applied)| (*partition, applied.up_to)).collect())
         })
+    }
+}
+
+/// The data of a store in memory as it was at one moment.
+#[derive(Debug)]
+pub struct MemorySnapshot {
+    process: Arc<Process>,
+    image: Image,
+}
+
+impl Snapshot for MemorySnapshot {
+    fn applied(&self, partition: PartitionId) -> Applied {
+        self.image.applied.get(&partition).copied().unwrap_or_default()
+    }
+
+    fn page(
+        &self,
+        partition: PartitionId,
+        arc: &Partition,
+        number: u32,
+        after: Option<DataKey>,
+        bytes_max: usize,
+    ) -> Result<CopyPage, StoreError> {
+        drop(self.process.read()?);
+        let records = self.image.stretches(arc, page::stretches(arc, after.as_ref(), None));
+        page::read(number, after, bytes_max, self.applied(partition), records.into_iter().map(Ok))
     }
 }
 

@@ -8,4 +8,4 @@
 mod disk;
 mod platter;
 
-pub use disk::{MemoryData, MemoryDisk, MemoryLog, Unsynced};
+pub use disk::{MemoryData, MemoryDisk, MemoryLog, MemoryLogReader, MemorySnapshot, Unsynced};

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use simpledynamo_chain::{Applied, DataKey, Persist, Record, UnixMillis};
+use std::sync::Arc;
+
+use simpledynamo_chain::{Applied, DataKey, Entry, Fetch, Persist, Record, UnixMillis};
+use simpledynamo_ring::Partition;
 use simpledynamo_topology::PartitionId;
 
 use super::Unsynced;
 use crate::Identity;
+use crate::page::{Stretch, is_in};
 use crate::plan::Plan;
-use crate::state::{Highest, LogState};
+use crate::state::{Highest, LogState, entries_of};
 
 /// What a disk in memory holds.
 ///
@@ -63,7 +67,17 @@ impl Image {
                 self.expiry.remove(item);
             }
         }
+        if let Some(partition) = plan.withdrawn() {
+            self.applied.remove(&partition);
+        }
         self.applied.extend(&plan.applied);
+    }
+
+    /// The records of a partition in some stretches.
+    pub(crate) fn stretches(&self, arc: &Partition, stretches: Vec<Stretch>) -> Vec<(DataKey, Record)> {
+        let records = stretches.into_iter().flat_map(|stretch| self.records.range(stretch));
+        let records = records.filter(|(key, _)| is_in(arc, key));
+        records.map(|(key, record)| (key.clone(), record.clone())).collect()
     }
 }
 
@@ -72,11 +86,17 @@ impl Platter {
     pub(crate) fn append(&mut self, batch: &[Persist]) -> Result<(), String> {
         for persist in batch {
             self.mirror.record(persist)?;
-            if let Persist::Open { partition, watermark, .. } = persist {
-                // What follows the watermark now is not what was made durable there.
-                let durable = self.durable_ends.entry(*partition).or_default();
-                *durable = (*watermark).min(*durable);
-            }
+            // What follows the watermark now is not what was made durable there.
+            let kept = match persist {
+                Persist::Open { watermark, .. } | Persist::Cut { watermark, .. } => *watermark,
+                Persist::Reset { .. } => 0,
+                Persist::Append { .. }
+                | Persist::Seal { .. }
+                | Persist::Watermark { .. }
+                | Persist::Installed { .. } => continue,
+            };
+            let durable = self.durable_ends.entry(persist.partition()).or_default();
+            *durable = kept.min(*durable);
         }
         self.mirror.forget_entries();
         self.batches.push_back(batch.to_vec());
@@ -89,9 +109,11 @@ impl Platter {
         self.durable_ends = self.mirror.ends();
     }
 
-    /// Drops the oldest batches, as many as hold only what is applied.
-    pub(crate) fn trim(&mut self, applied: &BTreeMap<PartitionId, u64>) {
-        while let Some(oldest) = self.batches.front() {
+    /// Drops the oldest batches, as many as hold only what is applied, until no more are left than granted.
+    pub(crate) fn trim(&mut self, applied: &BTreeMap<PartitionId, u64>, retention: usize) {
+        while let Some(oldest) = self.batches.front()
+            && self.batches.len() > retention
+        {
             let mut highest = Highest::default();
             oldest.iter().for_each(|persist| highest.record(persist));
             if !highest.is_applied(applied, &self.mirror) {
@@ -116,9 +138,41 @@ impl Platter {
         state
     }
 
+    /// The entries that a fetch asks for, as far as they are there.
+    pub(crate) fn entries(&self, fetch: &Fetch) -> Vec<Arc<Entry>> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let persists = self.batches.iter().flatten();
+        let of_partition = persists.filter(|persist| persist.partition() == fetch.partition);
+        for entry in of_partition.flat_map(entries_of) {
+            let seq = fetch.from + found.len() as u64;
+            if seq > fetch.to || (bytes >= fetch.bytes && !found.is_empty()) {
+                break;
+            }
+            if entry.version.seq == seq && fetch.history.epoch_at(seq) == Some(entry.version.epoch) {
+                bytes += entry.weight();
+                found.push(Arc::clone(entry));
+            }
+        }
+        found
+    }
+
+    /// Checks that the log says that a partition counts as empty.
+    pub(crate) fn check_reset(&self, partition: PartitionId) -> Result<(), String> {
+        if self.mirror.incomplete().contains(&partition) {
+            return Ok(());
+        }
+        Err(format!("partition {partition} is to be replaced, but the log does not say so"))
+    }
+
     /// Writes clean entries to the data. The log is synced first if it does not hold them durably.
     pub(crate) fn apply(&mut self, plan: Plan) -> Result<(), String> {
+        let incomplete = self.mirror.incomplete();
         for (partition, applied) in &plan.applied {
+            if incomplete.contains(partition) {
+                // It comes late, and does no harm once it is durable that the data does not matter.
+                self.sync_log();
+                continue;
+            }
             if applied.up_to > self.mirror.end(*partition) {
                 let seq = applied.up_to;
                 return Err(format!(
@@ -129,9 +183,14 @@ impl Platter {
                 self.sync_log();
             }
         }
+        self.commit(plan);
+        Ok(())
+    }
+
+    /// Writes a batch to the data.
+    pub(crate) fn commit(&mut self, plan: Plan) {
         self.data.apply(&plan);
         self.unsynced_data.push(plan);
-        Ok(())
     }
 
     /// Makes the data durable.

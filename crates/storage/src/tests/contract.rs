@@ -18,7 +18,6 @@ for_both_stores! {
     a_new_store_is_empty
     what_was_appended_is_recovered
     an_open_replaces_all_above_the_watermark
-    the_session_is_recovered
     applied_entries_are_not_recovered_and_raise_the_watermark
     entries_are_applied_once_and_in_order
     a_gap_in_the_log_is_refused
@@ -47,7 +46,6 @@ fn value<D: Data>(data: &D, key: &str) -> Option<String> {
 fn a_new_store_is_empty<B: Bench>() {
     let bench = B::new();
     let opened = bench.open();
-    assert_eq!(opened.recovered.session, Session(0));
     assert!(opened.recovered.replicas.is_empty());
     assert!(opened.recovered.applied.is_empty());
     assert_eq!(opened.data.range(0, u64::MAX).count(), 0);
@@ -93,16 +91,6 @@ fn an_open_replaces_all_above_the_watermark<B: Bench>() {
     assert_eq!((replica.open, replica.watermark, replica.end), (Epoch(2), 4, 7));
     assert_eq!(replica.entries, author.log);
     assert_eq!(recovered.replicas, expected_replicas(&batches, &BTreeMap::new()));
-}
-
-fn the_session_is_recovered<B: Bench>() {
-    let bench = B::new();
-    for session in 1..4 {
-        let mut opened = bench.open();
-        assert_eq!(opened.recovered.session, Session(session - 1));
-        opened.log.append(&[Persist::Session(Session(session))]).expect("the disk works");
-        opened.log.sync().expect("the disk works");
-    }
 }
 
 fn applied_entries_are_not_recovered_and_raise_the_watermark<B: Bench>() {

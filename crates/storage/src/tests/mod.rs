@@ -41,8 +41,8 @@ impl Bench for DiskBench {
     type Data = DiskData;
 
     fn new() -> Self {
-        // Small segments, so that most tests go through several.
-        let options = DiskOptions { segment_size: 1024, ..DiskOptions::default() };
+        // Small segments, so that most tests go through several, and none kept for longer than needed.
+        let options = DiskOptions { segment_size: 1024, log_retention: 0, ..DiskOptions::default() };
         Self { folder: tempfile::tempdir().expect("there is room for a test"), options }
     }
 
@@ -151,14 +151,7 @@ pub(crate) fn expected_replicas(
 ) -> BTreeMap<PartitionId, Durable> {
     let mut replicas: BTreeMap<PartitionId, Durable> = BTreeMap::new();
     for persist in batches.iter().flatten() {
-        let partition = match persist {
-            Persist::Session(_) => continue,
-            Persist::Seal { partition, .. }
-            | Persist::Open { partition, .. }
-            | Persist::Append { partition, .. }
-            | Persist::Watermark { partition, .. } => *partition,
-        };
-        replicas.entry(partition).or_default().record(persist).expect("the test writes no gaps");
+        replicas.entry(persist.partition()).or_default().record(persist).expect("the test writes no gaps");
     }
     for (partition, applied) in applied {
         let replica = replicas.get_mut(partition).expect("only what is in the log is applied");

@@ -10,7 +10,6 @@ use crate::memory::Unsynced;
 #[derive(Clone, Debug)]
 enum Step {
     Append { author: usize, writes: Vec<(u8, u8, Option<UnixMillis>)> },
-    Session,
     Seal { author: usize },
     Open { author: usize, watermark: u64, kept: usize },
     Watermark { author: usize, up_to: u64 },
@@ -27,7 +26,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (author.clone(), prop::collection::vec((0..8u8, 0..4u8, expiry), 1..12))
             .prop_map(|(author, writes)| Step::Append { author, writes }),
-        1 => Just(Step::Session),
         1 => author.clone().prop_map(|author| Step::Seal { author }),
         2 => (author.clone(), any::<u64>(), any::<usize>())
             .prop_map(|(author, watermark, kept)| Step::Open { author, watermark, kept }),
@@ -151,10 +149,6 @@ impl<B: Bench> Life<B> {
                 let batch = keys.collect();
                 self.append(before, batch);
             }
-            Step::Session => {
-                let session = Session(self.model.batches.len() as u64 + 1);
-                self.append(before, vec![Persist::Session(session)]);
-            }
             Step::Seal { author } => {
                 let Author { partition, epoch, .. } = self.model.authors[*author];
                 self.append(before, vec![Persist::Seal { partition, epoch: epoch.next() }]);
@@ -208,11 +202,6 @@ impl<B: Bench> Life<B> {
         let opened = self.bench.open();
         self.model.synced = self.model.batches.len();
         self.model.synced_data = self.model.applied.len() - 1;
-        let sessions = self.model.batches.iter().flatten().filter_map(|persist| match persist {
-            Persist::Session(session) => Some(*session),
-            _ => None,
-        });
-        assert_eq!(opened.recovered.session, sessions.max().unwrap_or_default());
         assert_eq!(opened.recovered.applied, self.model.applied());
         assert_eq!(
             opened.recovered.replicas,
