@@ -186,7 +186,7 @@ impl MixedClient {
         }
         for _ in 0..count {
             let key = self.choice.next(&mut self.random);
-            if self.random.below(100) < self.reads.into() {
+            if self.random.below(100) < u64::from(self.reads) {
                 self.requests.read(key, buffer);
                 kinds.push(Kind::Read);
             } else {

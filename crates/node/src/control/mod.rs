@@ -22,7 +22,6 @@ mod registration;
 mod start;
 mod status;
 
-pub(crate) use accept::Guest;
 pub(crate) use handle::{ControlHandle, FromControl};
 pub(crate) use start::{Setup, start};
 pub(crate) use status::ControlStatus;
