@@ -49,9 +49,13 @@ fn start_log(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // Libraries speak of their own matters: from them only what an operator should look at.
-    let targets =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("simpledynamo", level);
+    // Libraries speak of their own matters: from them only what an operator should look at. openraft calls every message
+    // that does not arrive an error; what comes of it we say ourselves.
+    let openraft = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("simpledynamo", level)
+        .with_target("openraft", openraft);
     let colours =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines =

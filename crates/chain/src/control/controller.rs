@@ -159,8 +159,11 @@ impl Controller {
                     self.phase = Phase::Active(active);
                 }
             }
-            // Somebody else was activated since: whatever this one still grants or says is void.
-            Phase::Active(active) if !is_ours(active.nonce) => self.phase = Phase::Follower,
+            // Somebody else was activated since: whatever this one still grants or says is void. If it leads all the same,
+            // because the other is a former leader whose command came late, it has itself activated anew.
+            Phase::Active(active) if !is_ours(active.nonce) => {
+                self.phase = Phase::Rising { nonce: active.nonce, propose_at: now };
+            }
             Phase::Active(active) => active.follow(now, topology),
         }
     }

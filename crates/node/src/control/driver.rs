@@ -141,7 +141,12 @@ impl Driver {
         };
         {
             let mut status = self.parts.shared.status();
-            status.controller = known.leader.map(|leader| leader.node);
+            let controller = known.leader.map(|leader| leader.node);
+            if let Some(node) = controller.filter(|_| controller != status.controller) {
+                let name = &self.parts.names[node.index()];
+                tracing::info!("node {name} leads the control group in term {}", known.term);
+            }
+            status.controller = controller;
             status.term = known.term;
         }
         let mut decisions = Decisions::default();
