@@ -50,8 +50,7 @@ fn busy(partition: PartitionId, entries: usize) -> (Author, Vec<Persist>) {
 /// A store that holds other data of the partition, and some of a neighbour.
 fn standing<B: Bench>(bench: &B) -> (Opened<B::Log, B::Data>, Author, Author) {
     let mut opened = bench.open();
-    let (mut old, neighbour) = (Author::new(P.0), busy(NEIGHBOUR, 50));
-    let (neighbour, batch) = neighbour;
+    let (mut old, (neighbour, batch)) = (Author::new(P.0), busy(NEIGHBOUR, 50));
     opened.log.append(&batch).expect("the disk works");
     opened.data.apply(&neighbour.entries(0, 50)).expect("the disk works");
     for n in 0..60 {
@@ -83,7 +82,7 @@ fn a_cut_removes_what_lies_above_the_watermark<B: Bench>() {
 }
 
 fn a_copy_replaces_all_that_the_partition_held<B: Bench>() {
-    let (mut source, _) = busy(P, 200);
+    let (source, _) = busy(P, 200);
     for records_max in [1, 3, 100] {
         let bench = B::new();
         let (mut opened, mut old, neighbour) = standing(&bench);
@@ -113,12 +112,11 @@ fn a_copy_replaces_all_that_the_partition_held<B: Bench>() {
         joined.installed(180);
         opened.log.append(&[joined.put(key_in(P, 0), "next", None)]).expect("the disk works");
         opened.data.apply(&joined.entries(180, 181)).expect("the disk works");
-        assert_eq!(bench_reopened(&bench, opened).recovered.applied[&P], joined.applied(181));
+        assert_eq!(reopen(&bench, opened).recovered.applied[&P], joined.applied(181));
     }
-    source.installed(180);
 }
 
-fn bench_reopened<B: Bench>(bench: &B, opened: Opened<B::Log, B::Data>) -> Opened<B::Log, B::Data> {
+fn reopen<B: Bench>(bench: &B, opened: Opened<B::Log, B::Data>) -> Opened<B::Log, B::Data> {
     drop(opened);
     bench.open()
 }
@@ -135,7 +133,7 @@ fn a_copy_that_was_interrupted_counts_as_nothing_and_can_begin_again<B: Bench>()
             opened.data.install(P, arc(P), page).expect("the disk works");
         }
         for _ in 0..2 {
-            opened = bench_reopened(&bench, opened);
+            opened = reopen(&bench, opened);
             assert_eq!(opened.recovered.applied.keys().collect::<Vec<_>>(), [&NEIGHBOUR]);
             let replica = &opened.recovered.replicas[&P];
             assert!(replica.is_incomplete && replica.entries.is_empty());
@@ -148,7 +146,7 @@ fn a_copy_that_was_interrupted_counts_as_nothing_and_can_begin_again<B: Bench>()
             opened.data.install(P, arc(P), &page).expect("the disk works");
         }
         opened.log.append(&[source.clone().installed(150)]).expect("the disk works");
-        let opened = bench_reopened(&bench, opened);
+        let opened = reopen(&bench, opened);
         let mut expected = source.records(150);
         expected.extend(neighbour.records(50));
         assert_eq!(records(&opened.data), expected);
@@ -186,7 +184,7 @@ fn what_is_applied_late_does_not_disturb_a_copy<B: Bench>() {
         opened.data.install(P, arc(P), &page).expect("the disk works");
     }
     opened.log.append(&[source.clone().installed(100)]).expect("the disk works");
-    let opened = bench_reopened(&bench, opened);
+    let opened = reopen(&bench, opened);
     assert_eq!(opened.recovered.applied[&P], source.applied(100));
     assert_eq!(opened.data.get(&DataKey::of(key_in(P, 70).as_bytes())).expect("nothing is damaged"), None);
 }
@@ -206,13 +204,14 @@ fn a_page_that_does_not_fit_is_refused_and_changes_nothing<B: Bench>() {
     let good = old.pages(60, 10)[1].clone();
     let stranger = DataKey::of(key_in(NEIGHBOUR, 0).as_bytes());
     let record = good.records[0].1.clone();
-    let mut bad = Vec::new();
-    bad.push(CopyPage { number: 0, ..good.clone() });
-    bad.push(CopyPage { after: None, ..good.clone() });
-    bad.push(CopyPage { after: Some(good.records[0].0.clone()), ..good.clone() });
-    bad.push(CopyPage { records: Vec::new(), ..good.clone() });
-    bad.push(CopyPage { records: good.records.iter().rev().cloned().collect(), ..good.clone() });
-    bad.push(CopyPage { number: 0, after: None, records: vec![(stranger, record)], end: None });
+    let bad = [
+        CopyPage { number: 0, ..good.clone() },
+        CopyPage { after: None, ..good.clone() },
+        CopyPage { after: Some(good.records[0].0.clone()), ..good.clone() },
+        CopyPage { records: Vec::new(), ..good.clone() },
+        CopyPage { records: good.records.iter().rev().cloned().collect(), ..good.clone() },
+        CopyPage { number: 0, after: None, records: vec![(stranger, record)], end: None },
+    ];
     for page in &bad {
         let refused = opened.data.install(P, arc(P), page);
         assert!(matches!(refused, Err(StoreError::BadPage { .. })), "{refused:?}: {page:?}");
@@ -367,11 +366,11 @@ fn an_empty_partition_is_copied<B: Bench>() {
         opened.data.install(P, arc(P), &page).expect("the disk works");
     }
     opened.log.append(&[nothing.installed(0)]).expect("the disk works");
-    let mut opened = bench_reopened(&bench, opened);
+    let mut opened = reopen(&bench, opened);
     assert_eq!(records(&opened.data), neighbour.records(50));
     opened.log.append(&[nothing.put(key_in(P, 1), "first", None)]).expect("the disk works");
     opened.data.apply(&nothing.entries(0, 1)).expect("the disk works");
-    assert_eq!(bench_reopened(&bench, opened).recovered.applied[&P], nothing.applied(1));
+    assert_eq!(reopen(&bench, opened).recovered.applied[&P], nothing.applied(1));
 }
 
 /// Power fails after each step of a copy, and any part of what is not durable survives.
@@ -383,7 +382,7 @@ fn a_loss_of_power_leaves_a_copy_whole_or_nothing_of_it() {
     for step in 0..=steps {
         for survives in (0..4).flat_map(|log| (0..6).map(move |data| Unsynced { log, data })) {
             let bench = MemoryBench::new();
-            let (mut opened, mut old, neighbour) = standing(&bench);
+            let (mut opened, mut old, _) = standing(&bench);
             for step in 0..step {
                 if step == 0 {
                     opened.log.append(&[old.reset()]).expect("the disk works");
@@ -421,7 +420,6 @@ fn a_loss_of_power_leaves_a_copy_whole_or_nothing_of_it() {
                 found.retain(|key, _| arc(P).contains(Token::of(&key.key())));
                 assert_eq!(found, old.records(up_to), "{case}");
             }
-            drop(neighbour.clone());
         }
     }
 }
