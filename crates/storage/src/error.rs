@@ -122,11 +122,15 @@ fn is_engine_damage(error: &fjall::Error) -> bool {
     }
 }
 
-/// Whether a file of the engine, or a part of one, is not there.
+/// Whether a file of the engine, or a part of one, is not there; or is there where a new one should begin, because
+/// what says so is not.
 fn is_missing_part(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+        io::ErrorKind::NotFound
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::AlreadyExists
     )
 }
 

@@ -1,11 +1,14 @@
 //! What happens to files: torn ends, flipped bits, missing and foreign parts, a disk that fails.
 
+mod emptying;
+mod keeping;
+
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use simpledynamo_chain::{Change, DataKey, Persist, Reply};
+use simpledynamo_chain::{Change, CopyPage, DataKey, Entry, Fetch, Persist, Reply};
 use simpledynamo_topology::{Epoch, PartitionId};
 
 use super::*;

@@ -3,17 +3,6 @@
 use super::*;
 use simpledynamo_chain::DataKey;
 
-macro_rules! for_both_stores {
-    ($($name:ident)*) => {
-        mod disk {
-            $(#[test] fn $name() { super::$name::<super::DiskBench>(); })*
-        }
-        mod memory {
-            $(#[test] fn $name() { super::$name::<super::MemoryBench>(); })*
-        }
-    };
-}
-
 for_both_stores! {
     a_new_store_is_empty
     what_was_appended_is_recovered

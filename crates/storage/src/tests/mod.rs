@@ -1,15 +1,31 @@
 //! One suite for both stores, and what it takes to write it.
 
+/// Makes two tests of each function: one for each store.
+macro_rules! for_both_stores {
+    ($($name:ident)*) => {
+        mod disk {
+            $(#[test] fn $name() { super::$name::<super::DiskBench>(); })*
+        }
+        mod memory {
+            $(#[test] fn $name() { super::$name::<super::MemoryBench>(); })*
+        }
+    };
+}
+
 mod contract;
+mod copying;
+mod fetching;
 mod model;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Applied, Change, Displaced, Durable, Entry, OpId, Persist, Reply, UnixMillis, Version,
+    Applied, Change, CopyPage, Counts, DataKey, Displaced, Durable, Entry, EpochHistory, Fetch, OpId,
+    Persist, Record, Reply, UnixMillis, Version,
 };
+use simpledynamo_ring::{Partition, Ring, Token};
 use simpledynamo_topology::{Epoch, NodeId, PartitionId, Session};
 use tempfile::TempDir;
 
@@ -23,6 +39,9 @@ pub(crate) trait Bench {
     type Data: Data;
 
     fn new() -> Self;
+
+    /// A store that keeps some of its log for longer than it needs it itself.
+    fn retaining() -> Self;
 
     fn open_as(&self, identity: &Identity) -> Result<Opened<Self::Log, Self::Data>, StoreError>;
 
@@ -46,6 +65,12 @@ impl Bench for DiskBench {
         Self { folder: tempfile::tempdir().expect("there is room for a test"), options }
     }
 
+    fn retaining() -> Self {
+        let mut bench = Self::new();
+        bench.options.log_retention = 6 * 1024;
+        bench
+    }
+
     fn open_as(&self, identity: &Identity) -> Result<Opened<DiskLog, DiskData>, StoreError> {
         disk::open(self.folder.path(), identity, &self.options)
     }
@@ -61,6 +86,10 @@ impl Bench for MemoryBench {
         Self(MemoryDisk::new([7; 16]))
     }
 
+    fn retaining() -> Self {
+        Self(MemoryDisk::new([7; 16]).retaining(12))
+    }
+
     fn open_as(&self, identity: &Identity) -> Result<Opened<MemoryLog, MemoryData>, StoreError> {
         self.0.open(identity)
     }
@@ -70,6 +99,38 @@ pub(crate) fn identity(node: &str) -> Identity {
     Identity { cluster: "classic".to_owned(), node: node.to_owned() }
 }
 
+/// The classic ring.
+pub(crate) fn ring() -> &'static Ring {
+    static RING: LazyLock<Ring> =
+        LazyLock::new(|| Ring::new(&["5554", "5556", "5558", "5560", "5562"], 3).expect("the names differ"));
+    &RING
+}
+
+/// The place of a partition on it. That of partition 0 passes the top of the circle.
+pub(crate) fn arc(partition: PartitionId) -> &'static Partition {
+    &ring().partitions()[usize::from(partition.0)]
+}
+
+/// One of a hundred keys of a partition.
+pub(crate) fn key_in(partition: PartitionId, number: usize) -> &'static str {
+    static KEYS: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+        let mut keys = vec![Vec::new(); ring().partitions().len()];
+        for key in (0..).map(|number: u32| format!("key-{number}")) {
+            keys[ring().partition_of(Token::of(key.as_bytes()))].push(key);
+            if keys.iter().all(|keys| keys.len() >= 100) {
+                break;
+            }
+        }
+        keys
+    });
+    &KEYS[usize::from(partition.0)][number]
+}
+
+/// All records of a store.
+pub(crate) fn records<D: Data>(data: &D) -> BTreeMap<DataKey, Record> {
+    data.range(0, u64::MAX).map(|item| item.expect("nothing is damaged")).collect()
+}
+
 /// Writes the log of one partition as a head would, and knows all of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Author {
@@ -77,12 +138,23 @@ pub(crate) struct Author {
     pub(crate) epoch: Epoch,
     /// All entries; the first has number 1.
     pub(crate) log: Vec<Arc<Entry>>,
+    /// The first entry that the store's log has had since the last copy.
+    pub(crate) start: u64,
+    /// Whether a copy has begun and not ended.
+    pub(crate) is_incomplete: bool,
     counter: u64,
 }
 
 impl Author {
     pub(crate) fn new(partition: u16) -> Self {
-        Self { partition: PartitionId(partition), epoch: Epoch(1), log: Vec::new(), counter: 0 }
+        Self {
+            partition: PartitionId(partition),
+            epoch: Epoch(1),
+            log: Vec::new(),
+            start: 1,
+            is_incomplete: false,
+            counter: 0,
+        }
     }
 
     pub(crate) fn put(&mut self, key: &str, value: &str, expires_at: Option<UnixMillis>) -> Persist {
@@ -135,6 +207,84 @@ impl Author {
 
     pub(crate) fn watermark(&self, up_to: u64) -> Persist {
         Persist::Watermark { partition: self.partition, up_to }
+    }
+
+    /// A joiner's log is cut back. What it is sent next is of a later epoch.
+    pub(crate) fn cut(&mut self, watermark: u64) -> Persist {
+        self.log.truncate(usize::try_from(watermark).expect("a small number"));
+        self.epoch = self.epoch.next();
+        Persist::Cut { partition: self.partition, attachment: 1, watermark }
+    }
+
+    /// A full copy begins.
+    pub(crate) fn reset(&mut self) -> Persist {
+        self.is_incomplete = true;
+        Persist::Reset { partition: self.partition }
+    }
+
+    /// A full copy of the log up to an entry has ended. What follows is of a later epoch.
+    pub(crate) fn installed(&mut self, up_to: u64) -> Persist {
+        let base = Arc::new(self.durable().base_at(up_to));
+        self.log.truncate(usize::try_from(up_to).expect("a small number"));
+        self.epoch = self.epoch.next();
+        (self.start, self.is_incomplete) = (up_to + 1, false);
+        Persist::Installed { partition: self.partition, attachment: 1, base }
+    }
+
+    /// The whole log as a replica that has all of it keeps it.
+    pub(crate) fn durable(&self) -> Durable {
+        let mut durable = Durable::default();
+        for entry in &self.log {
+            let append = Persist::Append { partition: self.partition, entry: Arc::clone(entry) };
+            durable.record(&append).expect("the log has no gap");
+        }
+        durable
+    }
+
+    /// Which epoch each entry is of.
+    pub(crate) fn history(&self) -> EpochHistory {
+        self.durable().history
+    }
+
+    pub(crate) fn fetch(&self, from: u64, to: u64, bytes: usize) -> Fetch {
+        Fetch { partition: self.partition, attachment: 1, from, to, bytes, history: self.history() }
+    }
+
+    /// The data by its definition: the last change of each key up to an entry.
+    pub(crate) fn records(&self, up_to: u64) -> BTreeMap<DataKey, Record> {
+        let mut records = BTreeMap::new();
+        for (_, entry) in self.entries(0, up_to) {
+            let key = DataKey::of(&entry.key);
+            match &entry.change {
+                Change::Keep => None,
+                Change::Remove => records.remove(&key),
+                Change::Put { .. } => records.insert(key, entry.record().expect("a put leaves a record")),
+            };
+        }
+        records
+    }
+
+    /// How far the data has come when it is applied up to an entry.
+    pub(crate) fn applied(&self, up_to: u64) -> Applied {
+        let records = self.records(up_to);
+        let expiring = records.values().filter(|record| record.expires_at.is_some()).count() as u64;
+        Applied { up_to, counts: Counts { keys: records.len() as u64, expiring } }
+    }
+
+    /// A full copy of the data up to an entry, in pages of so many records.
+    pub(crate) fn pages(&self, up_to: u64, records_max: usize) -> Vec<CopyPage> {
+        let records: Vec<_> = self.records(up_to).into_iter().collect();
+        let mut pages: Vec<CopyPage> = Vec::new();
+        for (records, number) in records.chunks(records_max).zip(0..) {
+            let last = pages.last().and_then(|page| page.records.last());
+            let after = last.map(|(key, _)| key.clone());
+            pages.push(CopyPage { number, after, records: records.to_vec(), end: None });
+        }
+        if pages.is_empty() {
+            pages.push(CopyPage { number: 0, after: None, records: Vec::new(), end: None });
+        }
+        pages.last_mut().expect("there is one").end = Some(self.applied(up_to));
+        pages
     }
 
     /// The entries `after..=up_to`, to be applied.

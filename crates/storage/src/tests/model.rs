@@ -1,23 +1,59 @@
 //! Random lives of a store, compared with a model that keeps everything.
 
 use proptest::prelude::*;
-use simpledynamo_chain::{Counts, DataKey, Record};
+use simpledynamo_chain::{DataKey, Record};
 
 use super::*;
+use crate::LogReader;
 use crate::memory::Unsynced;
 
 /// One thing that happens to a store. Numbers are taken modulo what is possible.
 #[derive(Clone, Debug)]
 enum Step {
-    Append { author: usize, writes: Vec<(u8, u8, Option<UnixMillis>)> },
-    Seal { author: usize },
-    Open { author: usize, watermark: u64, kept: usize },
-    Watermark { author: usize, up_to: u64 },
+    Append {
+        author: usize,
+        writes: Vec<(u8, u8, Option<UnixMillis>)>,
+    },
+    Seal {
+        author: usize,
+    },
+    Cut {
+        author: usize,
+        watermark: u64,
+    },
+    /// A copy begins, and ends after so many steps if there are as many.
+    Copy {
+        author: usize,
+        up_to: u64,
+        records_max: usize,
+        steps: usize,
+    },
+    Fetch {
+        author: usize,
+        from: u64,
+        bytes: usize,
+    },
+    Open {
+        author: usize,
+        watermark: u64,
+        kept: usize,
+    },
+    Watermark {
+        author: usize,
+        up_to: u64,
+    },
     Sync,
-    Apply { author: usize, up_to: u64, again: u64 },
+    Apply {
+        author: usize,
+        up_to: u64,
+        again: u64,
+    },
     SyncDataAndTrim,
     Reopen,
-    LosePower { log: usize, data: usize },
+    LosePower {
+        log: usize,
+        data: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -30,6 +66,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (author.clone(), any::<u64>(), any::<usize>())
             .prop_map(|(author, watermark, kept)| Step::Open { author, watermark, kept }),
         2 => (author.clone(), any::<u64>()).prop_map(|(author, up_to)| Step::Watermark { author, up_to }),
+        1 => (author.clone(), any::<u64>()).prop_map(|(author, watermark)| Step::Cut { author, watermark }),
+        2 => (author.clone(), any::<u64>(), 1..5usize, 0..8usize).prop_map(
+            |(author, up_to, records_max, steps)| Step::Copy { author, up_to, records_max, steps }
+        ),
+        3 => (author.clone(), any::<u64>(), 0..2000usize)
+            .prop_map(|(author, from, bytes)| Step::Fetch { author, from, bytes }),
         2 => Just(Step::Sync),
         5 => (author, any::<u64>(), 0..3u64)
             .prop_map(|(author, up_to, again)| Step::Apply { author, up_to, again }),
@@ -53,17 +95,20 @@ struct Model {
     applied: Vec<BTreeMap<PartitionId, u64>>,
     /// How many of them must survive, besides the first.
     synced_data: usize,
+    /// Up to where each partition's entries may be gone from the log.
+    trimmed: BTreeMap<PartitionId, u64>,
 }
 
 impl Model {
     fn new() -> Self {
         Self {
-            authors: [0, 2, 9].map(Author::new).to_vec(),
+            authors: [0, 2, 4].map(Author::new).to_vec(),
             batches: Vec::new(),
             before: Vec::new(),
             synced: 0,
             applied: vec![BTreeMap::new()],
             synced_data: 0,
+            trimmed: BTreeMap::new(),
         }
     }
 
@@ -76,35 +121,26 @@ impl Model {
     fn records(&self) -> BTreeMap<DataKey, Record> {
         let mut records = BTreeMap::new();
         for author in 0..self.authors.len() {
-            records.extend(self.records_of(author));
+            if !self.authors[author].is_incomplete {
+                records.extend(self.records_of(author));
+            }
         }
         records
     }
 
     fn records_of(&self, author: usize) -> BTreeMap<DataKey, Record> {
-        let mut records = BTreeMap::new();
-        for (_, entry) in self.authors[author].entries(0, self.up_to(author)) {
-            let key = DataKey::of(&entry.key);
-            match &entry.change {
-                Change::Keep => None,
-                Change::Remove => records.remove(&key),
-                Change::Put { .. } => records.insert(key, entry.record().expect("a put leaves a record")),
-            };
-        }
-        records
+        self.authors[author].records(self.up_to(author))
     }
 
+    /// How far the partitions have come that do not count as empty.
     fn applied(&self) -> BTreeMap<PartitionId, Applied> {
-        let mut all = BTreeMap::new();
-        for (author, Author { partition, .. }) in self.authors.iter().enumerate() {
-            let records = self.records_of(author);
-            let expiring = records.values().filter(|record| record.expires_at.is_some()).count() as u64;
-            let counts = Counts { keys: records.len() as u64, expiring };
-            if self.up_to(author) > 0 {
-                all.insert(*partition, Applied { up_to: self.up_to(author), counts });
-            }
-        }
-        all
+        let applied = self.applied.last().expect("the first is always there");
+        let whole = self.authors.iter().filter(|author| !author.is_incomplete);
+        let applied = whole.filter_map(|author| {
+            let up_to = *applied.get(&author.partition)?;
+            Some((author.partition, author.applied(up_to)))
+        });
+        applied.collect()
     }
 }
 
@@ -116,8 +152,8 @@ struct Life<B: Bench> {
 }
 
 impl<B: Bench> Life<B> {
-    fn begin() -> Self {
-        let bench = B::new();
+    fn begin(is_retaining: bool) -> Self {
+        let bench = if is_retaining { B::retaining() } else { B::new() };
         let opened = Some(bench.open());
         Self { bench, opened, model: Model::new() }
     }
@@ -134,16 +170,24 @@ impl<B: Bench> Life<B> {
 
     fn step(&mut self, step: &Step) {
         let before = self.model.authors.clone();
+        let is_incomplete = |author: &usize| before[*author].is_incomplete;
         match step {
+            // A replica that counts as empty takes part in nothing but another copy.
+            Step::Append { author, .. }
+            | Step::Open { author, .. }
+            | Step::Watermark { author, .. }
+            | Step::Cut { author, .. }
+            | Step::Apply { author, .. }
+            | Step::Fetch { author, .. }
+                if is_incomplete(author) => {}
             Step::Append { author, writes } => {
                 let author = &mut self.model.authors[*author];
                 let keys = writes.iter().map(|(key, kind, expires_at)| {
-                    // Keys of different partitions differ, as they do in a ring.
-                    let key = format!("{}/{key}", author.partition);
+                    let key = key_in(author.partition, usize::from(*key));
                     match kind {
-                        0 => author.remove(&key),
-                        1 => author.keep(&key),
-                        _ => author.put(&key, &"v".repeat(30 * usize::from(*kind)), *expires_at),
+                        0 => author.remove(key),
+                        1 => author.keep(key),
+                        _ => author.put(key, &"v".repeat(30 * usize::from(*kind)), *expires_at),
                     }
                 });
                 let batch = keys.collect();
@@ -167,6 +211,17 @@ impl<B: Bench> Life<B> {
                 let watermark = author.watermark(up_to % (author.log.len() as u64 + 1));
                 self.append(before, vec![watermark]);
             }
+            Step::Cut { author, watermark } => {
+                // A joiner's watermark is never below what it applied.
+                let applied = self.model.up_to(*author);
+                let end = self.model.authors[*author].log.len() as u64;
+                let cut = self.model.authors[*author].cut(applied + watermark % (end - applied + 1));
+                self.append(before, vec![cut]);
+            }
+            Step::Copy { author, up_to, records_max, steps } => {
+                self.copy(before, *author, *up_to, *records_max, *steps);
+            }
+            Step::Fetch { author, from, bytes } => self.fetch(*author, *from, *bytes),
             Step::Sync => {
                 self.opened().log.sync().expect("the disk works");
                 self.model.synced = self.model.batches.len();
@@ -177,6 +232,7 @@ impl<B: Bench> Life<B> {
                 assert_eq!(Some(&applied), self.model.applied.last());
                 self.model.synced_data = self.model.applied.len() - 1;
                 self.opened().log.trim(&applied).expect("the disk works");
+                self.model.trimmed = applied;
             }
             Step::Reopen | Step::LosePower { .. } => self.reopen(),
         }
@@ -197,12 +253,68 @@ impl<B: Bench> Life<B> {
         assert_eq!(touched.get(&partition), expected.as_ref().filter(|_| !entries.is_empty()));
     }
 
+    fn copy(&mut self, before: Vec<Author>, author: usize, up_to: u64, records_max: usize, steps: usize) {
+        let copied = self.model.authors[author].clone();
+        let (partition, up_to) = (copied.partition, up_to % (copied.log.len() as u64 + 1));
+        let reset = self.model.authors[author].reset();
+        self.append(before, vec![reset]);
+        let pages = copied.pages(up_to, records_max);
+        for page in pages.iter().take(steps) {
+            self.opened().data.install(partition, arc(partition), page).expect("the disk works");
+            // It is durable now that the replica counts as empty.
+            self.model.synced = self.model.batches.len();
+            let mut after = self.model.applied.last().cloned().expect("the first is always there");
+            match page.end {
+                Some(end) => after.insert(partition, end.up_to),
+                None => after.remove(&partition),
+            };
+            self.model.applied.push(after);
+        }
+        if steps >= pages.len() {
+            self.model.synced_data = self.model.applied.len() - 1;
+        }
+        if steps > pages.len() {
+            let before = self.model.authors.clone();
+            let installed = self.model.authors[author].installed(up_to);
+            self.append(before, vec![installed]);
+        }
+    }
+
+    /// Reads the log from an entry to its end, and compares.
+    fn fetch(&mut self, author: usize, from: u64, bytes: usize) {
+        let author = self.model.authors[author].clone();
+        let (start, end) = (author.start, author.log.len() as u64);
+        if start > end {
+            return;
+        }
+        let mut from = start + from % (end - start + 1);
+        let trimmed = self.model.trimmed.get(&author.partition).copied().unwrap_or(0);
+        while from <= end {
+            let read =
+                self.opened().reader.read(&author.fetch(from, end, bytes)).expect("nothing is damaged");
+            let Some(entries) = read else {
+                assert!(from <= trimmed, "entry {from} is gone, though {trimmed} was the last to go");
+                return;
+            };
+            assert!(!entries.is_empty(), "at least one");
+            let after = from as usize - 1;
+            assert_eq!(entries, author.log[after..after + entries.len()]);
+            let weight: usize = entries[1..].iter().map(|entry| entry.weight()).sum();
+            assert!(entries.len() == 1 || weight < bytes + entries[0].weight() + 1024, "{weight} of {bytes}");
+            from += entries.len() as u64;
+        }
+    }
+
     fn reopen(&mut self) {
         self.opened = None;
         let opened = self.bench.open();
         self.model.synced = self.model.batches.len();
         self.model.synced_data = self.model.applied.len() - 1;
-        assert_eq!(opened.recovered.applied, self.model.applied());
+        let applied = self.model.applied();
+        let known = self.model.applied.last_mut().expect("the first is always there");
+        known.retain(|partition, _| applied.contains_key(partition));
+        self.model.trimmed.clone_from(known);
+        assert_eq!(opened.recovered.applied, applied);
         assert_eq!(
             opened.recovered.replicas,
             expected_replicas(&self.model.batches, &opened.recovered.applied)
@@ -212,15 +324,24 @@ impl<B: Bench> Life<B> {
 
     fn compare_data(&mut self) {
         let expected = self.model.records();
+        // What is there of a replica that counts as empty does not matter.
+        let authors = self.model.authors.iter().filter(|author| !author.is_incomplete);
+        let whole: Vec<PartitionId> = authors.map(|author| author.partition).collect();
+        let counts = |key: &DataKey| {
+            let partition = ring().partition_of(Token::of(&key.key()));
+            whole.iter().any(|whole| usize::from(whole.0) == partition)
+        };
         let data = &self.opened().data;
-        let found: BTreeMap<_, _> =
-            data.range(0, u64::MAX).map(|item| item.expect("nothing is damaged")).collect();
+        let mut found = records(data);
+        found.retain(|key, _| counts(key));
         assert_eq!(found, expected);
         let expiring = expected.iter().filter_map(|(key, record)| Some((record.expires_at?, key.clone())));
         let mut expiring: Vec<_> = expiring.collect();
         expiring.sort();
         let expiring: Vec<_> = expiring.into_iter().map(|(_, key)| key).collect();
-        assert_eq!(data.due(u64::MAX, usize::MAX).expect("nothing is damaged"), expiring);
+        let mut due = data.due(u64::MAX, usize::MAX).expect("nothing is damaged");
+        due.retain(counts);
+        assert_eq!(due, expiring);
         for (key, record) in expected {
             assert_eq!(data.get(&key).expect("nothing is damaged"), Some(record));
         }
@@ -254,8 +375,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_in_memory_is_what_was_written_to_it(steps in steps()) {
-        let mut life = Life::<MemoryBench>::begin();
+    fn a_store_in_memory_is_what_was_written_to_it(steps in steps(), is_retaining in any::<bool>()) {
+        let mut life = Life::<MemoryBench>::begin(is_retaining);
         for step in &steps {
             if let Step::LosePower { log, data } = *step {
                 life.lose_power(log, data);
@@ -273,8 +394,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_on_disk_is_what_was_written_to_it(steps in steps()) {
-        let mut life = Life::<DiskBench>::begin();
+    fn a_store_on_disk_is_what_was_written_to_it(steps in steps(), is_retaining in any::<bool>()) {
+        let mut life = Life::<DiskBench>::begin(is_retaining);
         for step in &steps {
             life.step(step);
         }
