@@ -26,6 +26,8 @@ use crate::{
     VOTERS_MAX,
 };
 
+use self::lead::Silence;
+
 pub use admit::Role;
 pub use lead::Leadership;
 
@@ -83,6 +85,7 @@ impl ControlGroup {
             transport: Arc::new(transport),
             refusals: Arc::new(Refusals::default()),
             pause: options.heartbeat,
+            is_muted: Arc::default(),
         };
         let start = |error: &dyn std::fmt::Display| ControlError::Start(error.to_string());
         let raft = Raft::new(options.me, config, caller.clone(), log, machine)
@@ -90,7 +93,9 @@ impl ControlGroup {
             .map_err(|error| start(&error))?;
         // Once it answers, its metrics say what the store says.
         raft.with_raft_state(|_| ()).await.map_err(|error| start(&error))?;
-        let leadership = lead::follow(&raft, options.me, fatal_sender);
+        let is_muted = Arc::clone(&caller.is_muted);
+        let silence = Silence { limit: options.election_max * 3, is_muted };
+        let leadership = lead::follow(&raft, options.me, silence, fatal_sender);
         let inner = Inner {
             raft,
             store,

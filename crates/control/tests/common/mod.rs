@@ -40,6 +40,19 @@ impl Net {
         self.shared.lock().unwrap().cut.clear();
     }
 
+    /// Takes a node off the net. It goes on for itself, and nobody hears it.
+    pub(crate) fn remove(&self, node: NodeId) {
+        let mut shared = self.shared.lock().unwrap();
+        shared.groups.remove(&node);
+        let cut: Vec<_> = shared.groups.keys().map(|&other| (node, other)).collect();
+        shared.cut.extend(cut);
+    }
+
+    /// Lets nothing through from one to the other, so that replies to the other are lost too.
+    pub(crate) fn cut_one_way(&self, from: NodeId, to: NodeId) {
+        self.shared.lock().unwrap().cut.insert((from, to));
+    }
+
     fn route(&self, from: NodeId, to: NodeId) -> Option<ControlGroup> {
         let shared = self.shared.lock().unwrap();
         if shared.cut.contains(&(from, to)) { None } else { shared.groups.get(&to).cloned() }
