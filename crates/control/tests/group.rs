@@ -334,3 +334,31 @@ async fn one_that_has_ended_says_so() {
     assert!(group.propose(up(1)).await.is_err());
     assert!(group.fatal().borrow().is_none(), "it did not fail");
 }
+
+#[tokio::test]
+async fn a_member_whose_store_fails_says_why_and_takes_no_part() {
+    let cluster = Cluster::new(3);
+    cluster.form(3).await;
+    let failing = cluster.follower().await;
+    // A folder in its place keeps the snapshot from coming to its name.
+    std::fs::create_dir_all(cluster.folder(failing.me()).join("control.snapshot/in the way")).unwrap();
+    let leader = cluster.leader().await;
+    let mut nonce = 0;
+    while failing.fatal().borrow().is_none() {
+        let proposals = (0..100).map(|_| {
+            nonce += 1;
+            let leader = leader.clone();
+            tokio::spawn(async move { decide(&leader, up(nonce)).await })
+        });
+        for proposal in proposals.collect::<Vec<_>>() {
+            proposal.await.unwrap().unwrap();
+        }
+        assert!(nonce < 10_000, "a snapshot is due every thousand entries");
+    }
+    let reason = failing.fatal().borrow().clone().unwrap();
+    assert!(reason.contains(&cluster.folder(failing.me()).display().to_string()), "{reason}");
+    while failing.announcement().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    decide(&leader, up(0)).await.unwrap();
+}

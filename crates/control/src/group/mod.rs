@@ -8,6 +8,7 @@ mod propose;
 mod serve;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ struct Inner {
     told: Mutex<Option<ControlId>>,
     /// When a leader was last heard here.
     heard: Mutex<Option<Instant>>,
+    /// Whether a hint is being followed.
+    is_hinted: AtomicBool,
     /// Changes of the membership go one by one.
     admitting: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,
@@ -105,6 +108,7 @@ impl ControlGroup {
             fatal,
             told: Mutex::new(None),
             heard: Mutex::new(None),
+            is_hinted: AtomicBool::new(false),
             admitting: tokio::sync::Mutex::new(()),
             runtime: tokio::runtime::Handle::current(),
             options,

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,8 +108,12 @@ impl Cluster {
     /// Starts a node with the store that it has.
     pub(crate) async fn start(&self, node: NodeId) -> ControlGroup {
         let me = self.ids[&node];
-        let folder = self.folders.path().join(format!("{}-{:x}", me.node, me.store.0));
-        self.start_in(me, &folder).await
+        self.start_in(me, &self.folder(me)).await
+    }
+
+    /// Where a store is.
+    pub(crate) fn folder(&self, id: ControlId) -> PathBuf {
+        self.folders.path().join(format!("{}-{:x}", id.node, id.store.0))
     }
 
     pub(crate) fn link(&self, from: NodeId) -> Link {
