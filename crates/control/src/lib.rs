@@ -28,7 +28,9 @@
 //! hears none for the time to an election longer than that stands for election. Clocks are not compared, and no
 //! safety rests on any of these times: the leases of nodes are another matter, and have their own rules.
 //!
-//! A leader whose voters are gone does not notice by itself, which is what [`ControlGroup::confirm`] is for.
+//! A leader whose voters are gone still takes itself for the leader: [`ControlGroup::confirm`] tells. If no majority
+//! answers it for three times [`Options::election_max`], it keeps silent for as long, lest a leader that is heard but
+//! does not hear keep the others from electing another.
 //!
 //! # The store
 //!

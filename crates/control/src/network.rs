@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::error::{
@@ -51,6 +52,8 @@ pub(crate) struct Caller {
     pub(crate) refusals: Arc<Refusals>,
     /// How long openraft leaves a member alone that it could not reach.
     pub(crate) pause: Duration,
+    /// Whether the leader keeps silent, so that another may be elected.
+    pub(crate) is_muted: Arc<AtomicBool>,
 }
 
 impl Caller {
@@ -117,6 +120,15 @@ impl Peer {
     async fn ask(&self, request: Request, limit: Duration) -> Result<Reply, AskError> {
         self.caller.ask(self.target, request, limit).await
     }
+
+    /// Asks as the leader.
+    async fn lead(&self, request: Request, limit: Duration) -> Result<Reply, AskError> {
+        if self.caller.is_muted.load(Ordering::Relaxed) {
+            let reason = "this leader has lost its majority and keeps silent".to_owned();
+            return Err(TransportError::NotReached(reason).into());
+        }
+        self.ask(request, limit).await
+    }
 }
 
 /// Without a pause openraft repeats at once what failed, which for a peer that refuses connections is a busy loop.
@@ -134,7 +146,7 @@ impl RaftNetwork<Types> for Peer {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<ControlId>, RpcError> {
-        match self.ask(Request::Append(request), option.hard_ttl()).await {
+        match self.lead(Request::Append(request), option.hard_ttl()).await {
             Ok(Reply::Append(response)) => Ok(response),
             Ok(_) => Err(unexpected().into()),
             Err(error) => Err(unreachable(&error).into()),
@@ -163,7 +175,7 @@ impl RaftNetwork<Types> for Peer {
         let request = Request::Snapshot { vote, meta: snapshot.meta, state: snapshot.snapshot };
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            reply = self.ask(request, option.hard_ttl()) => match reply {
+            reply = self.lead(request, option.hard_ttl()) => match reply {
                 Ok(Reply::Snapshot(response)) => Ok(response),
                 Ok(_) => Err(unexpected().into()),
                 Err(error) => Err(unreachable(&error).into()),

@@ -32,8 +32,9 @@ pub struct Options {
     /// What heartbeats and their replies are allotted, at least 10 ms. A heartbeat is sent every one and a half of
     /// this, and in the same rhythm a member looks whether to start an election.
     pub heartbeat: Duration,
-    /// The least time without a leader before an election is started, over three heartbeats. It starts to run only
-    /// when [`Self::election_max`] has passed since the leader was last heard: until then nobody votes for another.
+    /// The least time without a leader before an election is started, at least three heartbeats. It starts to run only
+    /// when up to [`Self::election_max`] has passed since the leader was last heard: before that no voter lets go of
+    /// it.
     pub election_min: Duration,
     /// The most; at least [`VOTERS_MAX`] milliseconds above the least. Between the two, each voter has a range of its
     /// own.
@@ -71,7 +72,7 @@ impl Options {
         let (min, max) = (millis(self.election_min), millis(self.election_max));
         let slots = VOTERS_MAX as u64;
         let heartbeat = millis(self.heartbeat);
-        if heartbeat < 10 || min <= 3 * heartbeat - 1 || max < min + slots {
+        if heartbeat < 10 || min < 3 * heartbeat || max < min + slots {
             return Err(ControlError::Options);
         }
         let width = (max - min) / slots;

@@ -117,6 +117,41 @@ async fn a_leader_that_is_cut_off_cannot_confirm_and_another_takes_over() {
 }
 
 #[tokio::test]
+async fn a_leader_that_is_heard_but_does_not_hear_is_replaced() {
+    let cluster = Cluster::new(5);
+    cluster.form(5).await;
+    let old = cluster.leader().await;
+    let others: Vec<_> = cluster.running().into_iter().filter(|group| group.me() != old.me()).collect();
+    for other in &others {
+        cluster.net.cut_one_way(other.me().node, old.me().node);
+    }
+    eventually("another leads", || others.iter().any(|group| group.leadership().borrow().is_me)).await;
+    decide(&others[0], up(1)).await.unwrap();
+    cluster.net.heal();
+    let version = decide(&old, up(2)).await.unwrap();
+    cluster.all_reach(version).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_was_alone_with_the_longest_log_leads_again() {
+    let cluster = Cluster::new(3);
+    cluster.form(3).await;
+    let leader = cluster.leader().await;
+    for group in cluster.running() {
+        cluster.net.cut(leader.me().node, group.me().node);
+        if group.me() != leader.me() {
+            cluster.stop(group.me().node).await;
+        }
+    }
+    assert!(matches!(leader.propose(up(1)).await, Err(ProposeError::Unknown(_))));
+    // One comes back, and needs the leader's vote or the leader.
+    cluster.net.heal();
+    let one = cluster.ids.keys().copied().find(|&node| node != leader.me().node).unwrap();
+    let one = cluster.start(one).await;
+    decide(&one, up(2)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hint_starts_an_election_without_harm_to_a_leader_that_lives() {
     let cluster = Cluster::new(5);
     cluster.form(5).await;
@@ -296,6 +331,34 @@ async fn one_that_has_ended_says_so() {
     let group = cluster.group(node(0));
     cluster.stop(node(0)).await;
     assert!(group.announcement().await.is_err());
-    assert_eq!(group.propose(up(1)).await.is_err(), true);
+    assert!(group.propose(up(1)).await.is_err());
     assert!(group.fatal().borrow().is_none(), "it did not fail");
+}
+
+#[tokio::test]
+async fn a_member_whose_store_fails_says_why_and_takes_no_part() {
+    let cluster = Cluster::new(3);
+    cluster.form(3).await;
+    let failing = cluster.follower().await;
+    // A folder in its place keeps the snapshot from coming to its name.
+    std::fs::create_dir_all(cluster.folder(failing.me()).join("control.snapshot/in the way")).unwrap();
+    let leader = cluster.leader().await;
+    let mut nonce = 0;
+    while failing.fatal().borrow().is_none() {
+        let proposals = (0..100).map(|_| {
+            nonce += 1;
+            let leader = leader.clone();
+            tokio::spawn(async move { decide(&leader, up(nonce)).await })
+        });
+        for proposal in proposals.collect::<Vec<_>>() {
+            proposal.await.unwrap().unwrap();
+        }
+        assert!(nonce < 10_000, "a snapshot is due every thousand entries");
+    }
+    let reason = failing.fatal().borrow().clone().unwrap();
+    assert!(reason.contains(&cluster.folder(failing.me()).display().to_string()), "{reason}");
+    while failing.announcement().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    decide(&leader, up(0)).await.unwrap();
 }

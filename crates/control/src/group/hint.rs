@@ -1,6 +1,7 @@
 //! Starting an election early.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use simpledynamo_topology::NodeId;
 use tokio::time::Instant;
@@ -14,8 +15,15 @@ impl ControlGroup {
     /// ([`crate::Options::election_max`]), an election starts then, and not a further time to an election later.
     /// Voters take turns at it. It may be called from any thread and as often as one likes.
     pub fn hint_down(&self, node: NodeId) {
+        let leads = self.inner.leadership.borrow().leader.is_some_and(|leader| leader.node == node);
+        if !leads || self.inner.is_hinted.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let group = self.clone();
-        self.inner.runtime.spawn(async move { group.elect_early(node).await });
+        self.inner.runtime.spawn(async move {
+            group.elect_early(node).await;
+            group.inner.is_hinted.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Stops sending signs of life as the leader, so that another can be elected before this member ends: those who
@@ -38,7 +46,7 @@ impl ControlGroup {
         if self.heard() != heard || *self.inner.leadership.borrow() != leadership {
             return;
         }
-        // A second hint must wait its turn anew.
+        // The next hint must wait its turn anew.
         self.note_heard();
         tracing::info!("the leader on node {node} is not heard: starting an election");
         // If it has ended there is nothing to elect.

@@ -1,7 +1,12 @@
 //! Who leads, and what a new leader does first.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use openraft::{ChangeMembers, ServerState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::ControlGroup;
 use crate::ControlId;
@@ -19,26 +24,54 @@ pub struct Leadership {
     pub is_me: bool,
 }
 
+/// Has a leader keep silent at times that no majority answers.
+///
+/// A leader that is heard, but does not hear, would lead for ever: its heartbeats keep the others from electing one
+/// that can decide something, and Raft does not have it step down. It cannot keep silent for good either: if the
+/// others have come back meanwhile, it may be the only one with the log to lead them. So times of silence and times of
+/// speaking take turns, each long enough for an election.
+pub(super) struct Silence {
+    /// How long each time lasts.
+    pub(super) limit: Duration,
+    pub(super) is_muted: Arc<AtomicBool>,
+}
+
+impl Silence {
+    /// `unheard` is how long no majority has answered a leader; `None` on others.
+    fn update(&self, unheard: Option<Duration>) {
+        let is_muted = unheard.is_some_and(|unheard| is_time_of_silence(unheard, self.limit));
+        if self.is_muted.swap(is_muted, Ordering::Relaxed) != is_muted && is_muted {
+            tracing::warn!("no majority answers this leader: it keeps silent so that another may be elected");
+        }
+    }
+}
+
+fn is_time_of_silence(unheard: Duration, limit: Duration) -> bool {
+    unheard.as_millis() / limit.as_millis().max(1) % 2 == 1
+}
+
 /// Shows the leadership as Raft reports it, until that ends; then, if it failed, says why.
 pub(super) fn follow(
     raft: &Raft,
     me: ControlId,
+    silence: Silence,
     fatal: watch::Sender<Option<String>>,
 ) -> watch::Receiver<Leadership> {
     let mut metrics = raft.metrics();
-    let read = move |metrics: &openraft::RaftMetrics<ControlId, openraft::EmptyNode>| Leadership {
-        leader: metrics.current_leader,
-        term: metrics.current_term,
-        is_me: metrics.state == ServerState::Leader && metrics.current_leader == Some(me),
-    };
-    let (sender, receiver) = watch::channel(read(&metrics.borrow()));
+    let (sender, receiver) = watch::channel(read(&metrics.borrow(), me));
     tokio::spawn(async move {
+        let mut began = Instant::now();
         loop {
-            let (now, running) = {
+            // Raft reports at every tick, whether anything has changed or not.
+            let (now, acked, running) = {
                 let metrics = metrics.borrow_and_update();
-                (read(&metrics), metrics.running_state.clone())
+                (read(&metrics, me), metrics.millis_since_quorum_ack, metrics.running_state.clone())
             };
-            sender.send_if_modified(|shown| std::mem::replace(shown, now) != now);
+            if sender.send_if_modified(|shown| std::mem::replace(shown, now) != now) {
+                began = Instant::now();
+            }
+            let since_ack = acked.map_or(Duration::MAX, Duration::from_millis);
+            silence.update(now.is_me.then(|| since_ack.min(began.elapsed())));
             if let Err(error) = running {
                 if !matches!(error, openraft::error::Fatal::Stopped) {
                     report(&fatal, error.to_string());
@@ -52,6 +85,14 @@ pub(super) fn follow(
         }
     });
     receiver
+}
+
+fn read(metrics: &openraft::RaftMetrics<ControlId, openraft::EmptyNode>, me: ControlId) -> Leadership {
+    Leadership {
+        leader: metrics.current_leader,
+        term: metrics.current_term,
+        is_me: metrics.state == ServerState::Leader && metrics.current_leader == Some(me),
+    }
 }
 
 /// The first reason counts.
@@ -95,5 +136,20 @@ async fn complete(group: &ControlGroup) {
             Err(error) => tracing::info!("completing a change of voters: {error}"),
         }
         tokio::time::sleep(group.inner.options.heartbeat).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_silence_and_of_speaking_take_turns() {
+        let limit = Duration::from_millis(750);
+        let silent = |millis| is_time_of_silence(Duration::from_millis(millis), limit);
+        assert_eq!(
+            [0, 749, 750, 1_499, 1_500, 2_249, 2_250].map(silent),
+            [false, false, true, true, false, false, true]
+        );
     }
 }

@@ -8,6 +8,7 @@ mod propose;
 mod serve;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::{
     Announcement, ControlError, ControlId, InitialiseError, Members, Options, Transport, TransportError,
     VOTERS_MAX,
 };
+
+use self::lead::Silence;
 
 pub use admit::Role;
 pub use lead::Leadership;
@@ -54,6 +57,8 @@ struct Inner {
     told: Mutex<Option<ControlId>>,
     /// When a leader was last heard here.
     heard: Mutex<Option<Instant>>,
+    /// Whether a hint is being followed.
+    is_hinted: AtomicBool,
     /// Changes of the membership go one by one.
     admitting: tokio::sync::Mutex<()>,
     runtime: tokio::runtime::Handle,
@@ -83,6 +88,7 @@ impl ControlGroup {
             transport: Arc::new(transport),
             refusals: Arc::new(Refusals::default()),
             pause: options.heartbeat,
+            is_muted: Arc::default(),
         };
         let start = |error: &dyn std::fmt::Display| ControlError::Start(error.to_string());
         let raft = Raft::new(options.me, config, caller.clone(), log, machine)
@@ -90,7 +96,9 @@ impl ControlGroup {
             .map_err(|error| start(&error))?;
         // Once it answers, its metrics say what the store says.
         raft.with_raft_state(|_| ()).await.map_err(|error| start(&error))?;
-        let leadership = lead::follow(&raft, options.me, fatal_sender);
+        let is_muted = Arc::clone(&caller.is_muted);
+        let silence = Silence { limit: options.election_max * 3, is_muted };
+        let leadership = lead::follow(&raft, options.me, silence, fatal_sender);
         let inner = Inner {
             raft,
             store,
@@ -100,6 +108,7 @@ impl ControlGroup {
             fatal,
             told: Mutex::new(None),
             heard: Mutex::new(None),
+            is_hinted: AtomicBool::new(false),
             admitting: tokio::sync::Mutex::new(()),
             runtime: tokio::runtime::Handle::current(),
             options,

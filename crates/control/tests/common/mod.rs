@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +38,19 @@ impl Net {
 
     pub(crate) fn heal(&self) {
         self.shared.lock().unwrap().cut.clear();
+    }
+
+    /// Takes a node off the net. It goes on for itself, and nobody hears it.
+    pub(crate) fn remove(&self, node: NodeId) {
+        let mut shared = self.shared.lock().unwrap();
+        shared.groups.remove(&node);
+        let cut: Vec<_> = shared.groups.keys().map(|&other| (node, other)).collect();
+        shared.cut.extend(cut);
+    }
+
+    /// Lets nothing through from one to the other, so that replies to the other are lost too.
+    pub(crate) fn cut_one_way(&self, from: NodeId, to: NodeId) {
+        self.shared.lock().unwrap().cut.insert((from, to));
     }
 
     fn route(&self, from: NodeId, to: NodeId) -> Option<ControlGroup> {
@@ -95,8 +108,12 @@ impl Cluster {
     /// Starts a node with the store that it has.
     pub(crate) async fn start(&self, node: NodeId) -> ControlGroup {
         let me = self.ids[&node];
-        let folder = self.folders.path().join(format!("{}-{:x}", me.node, me.store.0));
-        self.start_in(me, &folder).await
+        self.start_in(me, &self.folder(me)).await
+    }
+
+    /// Where a store is.
+    pub(crate) fn folder(&self, id: ControlId) -> PathBuf {
+        self.folders.path().join(format!("{}-{:x}", id.node, id.store.0))
     }
 
     pub(crate) fn link(&self, from: NodeId) -> Link {
