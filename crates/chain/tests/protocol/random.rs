@@ -279,7 +279,11 @@ impl Run {
         {
             let known = self.known(index);
             let news = self.cluster.control.version() - known;
-            let version = if self.dice.one_in(2) { known + news } else { known + self.dice.below(news as usize + 1) as u64 };
+            let version = if self.dice.one_in(2) {
+                known + news
+            } else {
+                known + self.dice.below(news as usize + 1) as u64
+            };
             self.cluster.learn(index, version);
         }
         if self.dice.one_in(4 * self.weather.control)
@@ -361,7 +365,9 @@ impl Run {
         let kept = if self.dice.one_in(2) { 0 } else { self.dice.below(5) };
         let data_lost = self.dice.one_in(2);
         let is_wiped = self.dice.one_in(6) && self.is_spare(index);
-        self.cluster.say(None, || format!("{index} crashes, keeps {kept}, data lost: {data_lost}, wiped: {is_wiped}"));
+        self.cluster.say(None, || {
+            format!("{index} crashes, keeps {kept}, data lost: {data_lost}, wiped: {is_wiped}")
+        });
         self.cluster.crash(index, kept, data_lost);
         self.asked.retain(|&(node, _, _), (key, at)| {
             if node == index {
