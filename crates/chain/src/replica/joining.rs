@@ -125,8 +125,12 @@ impl Replica {
         self.ask(now, effects);
     }
 
-    /// Asks the tail to be attached; again and again, since the tail may have let go without a word.
+    /// Asks the tail to be attached; again and again, since the tail may have let go without a word. What this replica
+    /// says to hold must be durable: the tail counts on it at once.
     fn ask(&mut self, now: Millis, effects: &mut Effects) {
+        if self.installing.is_some() {
+            return;
+        }
         let held = self.log.version_at(self.log.watermark).filter(|_| !self.log.is_incomplete);
         let Phase::Joining(joining) = &mut self.phase else { return };
         if !joining.is_open || now < joining.ask_at {
@@ -199,6 +203,7 @@ impl Replica {
             self.forget_above(self.applied);
             self.persist(Persist::Reset { partition }, effects);
             (self.applied, self.counts) = (0, Counts::default());
+            self.installing = None;
         } else {
             self.forget_above(watermark);
             self.persist(Persist::Cut { partition, attachment: number, watermark }, effects);
@@ -268,10 +273,12 @@ impl Replica {
         attachment.durable = base.last.seq;
         (self.versions, self.weight) = (Versions::default(), 0);
         (self.applied, self.counts) = (base.last.seq, counts);
+        self.installing = Some(number);
         self.persist(Persist::Installed { partition: self.partition, attachment: number, base }, effects);
     }
 
     pub(super) fn on_installed_durable(&mut self, number: u64) {
+        self.installing.take_if(|installing| *installing == number);
         if let Phase::Joining(Joining { attachment: Some(attachment), .. }) = &mut self.phase
             && attachment.number == number
         {

@@ -70,16 +70,27 @@ impl Cluster {
         }
         for step in &effects.copy {
             let (partition, line) = match step {
-                CopyStep::Begin { partition, attachment } => (partition, format!("begins copy {}", number(*attachment))),
-                CopyStep::Next { partition, attachment } => (partition, format!("goes on with copy {}", number(*attachment))),
-                CopyStep::End { partition, attachment } => (partition, format!("ends copy {}", number(*attachment))),
+                CopyStep::Begin { partition, attachment } => {
+                    (partition, format!("begins copy {}", number(*attachment)))
+                }
+                CopyStep::Next { partition, attachment } => {
+                    (partition, format!("goes on with copy {}", number(*attachment)))
+                }
+                CopyStep::End { partition, attachment } => {
+                    (partition, format!("ends copy {}", number(*attachment)))
+                }
             };
             self.say(Some(*partition), || format!("{me} {line}"));
         }
     }
 
     /// Adds to the trace what the control group decided.
-    pub(super) fn describe_commit(&mut self, command: &Command, outcome: Result<(), Void>, before: &Topology) {
+    pub(super) fn describe_commit(
+        &mut self,
+        command: &Command,
+        outcome: Result<(), Void>,
+        before: &Topology,
+    ) {
         if self.trace.is_none() {
             return;
         }
@@ -113,9 +124,13 @@ fn show_command(command: &Command) -> (Option<PartitionId>, String) {
             let is_new = if store.0 > 100 { " with another store" } else { "" };
             (None, format!("{node} registers after session {replaces}{is_new}"))
         }
-        Command::ControllerUp { node, .. } => (None, format!("{} is the controller", show_node(node.index()))),
+        Command::ControllerUp { node, .. } => {
+            (None, format!("{} is the controller", show_node(node.index())))
+        }
         Command::Down { member: ended, .. } => (None, format!("{} is down", member(ended))),
-        Command::Opened { partition, epoch, head } => (Some(*partition), format!("{} opened {epoch}", member(head))),
+        Command::Opened { partition, epoch, head } => {
+            (Some(*partition), format!("{} opened {epoch}", member(head)))
+        }
         Command::Start { partition, epoch, member: chosen, .. } => {
             (Some(*partition), format!("{} starts after {epoch}", member(chosen)))
         }
@@ -126,7 +141,8 @@ fn show_command(command: &Command) -> (Option<PartitionId>, String) {
 }
 
 fn show_page(page: &CopyPage) -> String {
-    let records: Vec<String> = page.records.iter().map(|(key, record)| show_record(&key.key(), record)).collect();
+    let records: Vec<String> =
+        page.records.iter().map(|(key, record)| show_record(&key.key(), record)).collect();
     let end = page.end.map_or_else(String::new, |end| format!(" end at {}", end.up_to));
     format!("page {} [{}]{end}", page.number, records.join(" "))
 }
@@ -199,7 +215,9 @@ fn show_persist(persist: &Persist) -> String {
         }
         Persist::Append { entry, .. } => format!("{} by {}", show_entry(entry), show_id(entry.id)),
         Persist::Watermark { up_to, .. } => format!("watermark {up_to}"),
-        Persist::Cut { attachment, watermark, .. } => format!("cut {} above {watermark}", number(*attachment)),
+        Persist::Cut { attachment, watermark, .. } => {
+            format!("cut {} above {watermark}", number(*attachment))
+        }
         Persist::Reset { .. } => "reset".into(),
         Persist::Installed { attachment, base, .. } => {
             format!("installed {} {}", number(*attachment), show_base(base))
@@ -215,7 +233,8 @@ fn show_message(envelope: &Envelope) -> String {
         Message::Sealed { watermark, end } => write!(line, "Sealed watermark {watermark} end {end}"),
         Message::Lacking { watermark } => write!(line, "Lacking watermark {watermark}"),
         Message::Join { attachment, held } => {
-            let attachment = attachment.map_or_else(String::new, |given| format!(" attached {}", number(given)));
+            let attachment =
+                attachment.map_or_else(String::new, |given| format!(" attached {}", number(given)));
             let held = held.map_or_else(|| "nothing".into(), |held| held.to_string());
             write!(line, "Join{attachment} held {held}")
         }

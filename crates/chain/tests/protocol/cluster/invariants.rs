@@ -31,7 +31,9 @@ impl Log {
                 self.0.extend(entries.iter().cloned());
             }
             Persist::Append { entry, .. } => self.0.push(Arc::clone(entry)),
-            Persist::Cut { watermark, .. } => self.0.truncate(usize::try_from(*watermark).expect("short logs")),
+            Persist::Cut { watermark, .. } => {
+                self.0.truncate(usize::try_from(*watermark).expect("short logs"))
+            }
             Persist::Reset { .. } => self.0.clear(),
             Persist::Installed { base, .. } => {
                 let last = committed.version(base.last.seq as usize);
@@ -313,12 +315,17 @@ impl Checks {
         assert!(!form.members.is_empty(), "I5: a form is never empty");
         self.mark("a member leaves a chain", form.members.len() < before.members.len());
         self.mark("a joiner becomes a member", form.members.len() > before.members.len());
-        self.mark("a chain is put in ring order", form.members.len() == 3 && matches!(command, Command::Opened { .. }));
+        self.mark(
+            "a chain is put in ring order",
+            form.members.len() == 3 && matches!(command, Command::Opened { .. }),
+        );
         self.mark("a partition is started", matches!(command, Command::Start { .. }));
         for member in &form.members {
             let is_new = !before.members.contains(member);
             let is_named = match command {
-                Command::Synced { member: named, .. } | Command::Start { member: named, .. } => named == member,
+                Command::Synced { member: named, .. } | Command::Start { member: named, .. } => {
+                    named == member
+                }
                 _ => false,
             };
             assert!(!is_new || is_named, "I5: {member} joins a chain without having been proposed");
@@ -407,7 +414,9 @@ impl Checks {
         let node = machine.node.as_ref().expect("it releases");
         let effects = &machine.unflushed;
         for Captured { answer } in &effects.captured {
-            let Message::ReadDone { id, reading } = &answer.message else { panic!("only readings are captured") };
+            let Message::ReadDone { id, reading } = &answer.message else {
+                panic!("only readings are captured")
+            };
             let partition = answer.partition;
             let here = effects.apply.iter().filter_map(|apply| match apply {
                 Apply::Entry(of, entry) if *of == partition => Some(Arc::clone(entry)),
@@ -423,7 +432,11 @@ impl Checks {
                 self.on_reading(index, &query, reading, &cleaned);
             }
             let sealed = self.of(index, partition).sealed_durable;
-            assert!(answer.epoch >= sealed, "I4: node {index} answers in {}, sealed for {sealed}", answer.epoch);
+            assert!(
+                answer.epoch >= sealed,
+                "I4: node {index} answers in {}, sealed for {sealed}",
+                answer.epoch
+            );
             if node.may_answer(clock) {
                 assert!(machine.may_read(clock, node.topology()), "I7: node {index} answers without a lease");
                 assert!(control.latest().is_live(node.me()), "I8: {} answers after its end", node.me());
@@ -460,7 +473,8 @@ impl Checks {
     fn on_propose(&mut self, command: &Command, topology: &Topology) {
         match *command {
             Command::Synced { partition, epoch, member } => {
-                let holds = self.seen(member.node, partition).durable.holds(&self.committed[partition.index()]);
+                let holds =
+                    self.seen(member.node, partition).durable.holds(&self.committed[partition.index()]);
                 assert!(
                     holds || !topology.is_live(member) || self.lost.contains(&member),
                     "I5: {member} is proposed, and lacks what was committed"
@@ -479,8 +493,7 @@ impl Checks {
         match persist {
             Persist::Open { watermark, entries, .. } => {
                 let held = &self.of(index, partition).accepted.0[*watermark as usize..];
-                let is_replaced =
-                    held.iter().zip(entries).any(|(held, entry)| held.version != entry.version);
+                let is_replaced = held.iter().zip(entries).any(|(held, entry)| held.version != entry.version);
                 let is_shortened = held.len() > entries.len();
                 self.mark("an opening replaces an entry by another", is_replaced);
                 self.mark("an opening drops an entry", is_shortened);
@@ -559,8 +572,8 @@ impl Checks {
                 assert_eq!(epoch_now, Some(epoch), "I4: nothing is forwarded of an epoch that is over");
             }
             Message::Attach { .. } | Message::Ship { .. } | Message::Page { .. } => {
-                let is_tail = form.is_some_and(|form| form.epoch == epoch && form.tail().node.index() == index);
-                assert!(is_tail, "I15: only the tail of an epoch attaches joiners");
+                let tail = self.forms[&(partition, epoch)].tail();
+                assert_eq!(tail, envelope.from, "I15: only the tail of an epoch attaches joiners");
                 assert!(self.opened.contains(&(partition, epoch)), "only an open epoch is joined");
             }
             Message::WriteDone { .. } => {
@@ -581,7 +594,13 @@ impl Checks {
     }
 
     /// A client is answered, after whatever the node found committed in the same step.
-    pub(crate) fn on_complete(&mut self, index: usize, completion: &Completion, machine: &Machine, control: &Control) {
+    pub(crate) fn on_complete(
+        &mut self,
+        index: usize,
+        completion: &Completion,
+        machine: &Machine,
+        control: &Control,
+    ) {
         let Some(&id) = self.writes.get(&(index, machine.life, completion.request)) else { return };
         match &completion.outcome {
             Outcome::Unavailable(_) => self.mark("a write is unavailable", true),
@@ -648,7 +667,11 @@ impl Checks {
         }
         for seq in log.start.saturating_sub(1)..=log.end {
             let told = log.version_at(seq);
-            assert_eq!(told, shadow.accepted.version(seq as usize), "the history tells the epochs of the log");
+            assert_eq!(
+                told,
+                shadow.accepted.version(seq as usize),
+                "the history tells the epochs of the log"
+            );
         }
         assert_eq!(log.watermark, shadow.cleaned, "all up to the watermark was asked to be applied");
         let expiring = shadow.clean.values().filter(|record| record.expires_at.is_some()).count() as u64;
@@ -677,9 +700,10 @@ impl Checks {
                 continue;
             }
             self.committed[partition.index()].0.push(Arc::clone(entry));
-            let epoch = replica.form().map_or(Epoch(0), |form| form.epoch);
+            // The node may have stopped since, in the same step.
+            let epoch = replica.log().open;
             self.committed_in[partition.index()].push(epoch);
-            self.check_committed(index, partition, entry.version, replica, topology);
+            self.check_committed(index, partition, entry.version, epoch, topology);
             self.check_held(partition, entry.version, control, "committed");
             if entry.id.counter != OpId::NOBODY {
                 let before = self.done.insert((partition, entry.id), entry.version);
@@ -696,12 +720,11 @@ impl Checks {
         index: usize,
         partition: PartitionId,
         version: Version,
-        replica: &Replica,
+        epoch: Epoch,
         topology: &Topology,
     ) {
-        assert!(replica.is_serving(), "I15: node {index} commits {version}, and is no member");
-        let form = replica.form().expect("it serves one").clone();
-        assert_eq!(form.tail().node.index(), index, "only a tail commits");
+        let form = &self.forms[&(partition, epoch)];
+        assert_eq!(form.tail().node.index(), index, "I15: node {index} commits {version}, and is no tail");
         for member in form.members.iter().filter(|member| !self.lost.contains(member)) {
             let shadow = self.seen(member.node, partition);
             assert_eq!(
@@ -727,7 +750,9 @@ impl Checks {
             let serves = |at: usize| {
                 let node = machines[at].node.as_ref()?;
                 let replica = &node.replicas()[&partition];
-                (replica.is_serving() && replica.form() == Some(form)).then_some(())
+                // What a driver has not taken over yet is not seen from outside.
+                let is_seen = machines[at].unflushed.persist.is_empty();
+                (is_seen && replica.is_serving() && replica.form() == Some(form)).then_some(())
             };
             let (above, below) = (pair[0].node.index(), pair[1].node.index());
             if serves(above).is_none() || serves(below).is_none() {

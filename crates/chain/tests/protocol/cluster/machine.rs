@@ -177,7 +177,9 @@ impl Machine {
             log.record(persist).expect("the durable log has no gap");
         }
         // A copy that was not finished is no state at all.
-        self.data.applied.retain(|partition, _| replicas.get(partition).is_some_and(|log| !log.is_incomplete));
+        self.data
+            .applied
+            .retain(|partition, _| replicas.get(partition).is_some_and(|log| !log.is_incomplete));
         for (partition, applied) in &self.data.applied {
             let log = replicas.get_mut(partition).expect("what is applied was in the log");
             log.forget_up_to(applied.up_to);
