@@ -10,7 +10,7 @@ use simpledynamo_topology::{Form, PartitionId, Session};
 
 use crate::clients::Request;
 use crate::clock::Micros;
-use crate::host::{Leaving, Turn, Work};
+use crate::host::{Leaving, Observed, Turn, Work};
 use crate::sabotage::Sabotage;
 use crate::scenario::Scenario;
 use crate::world::{Happening, World};
@@ -210,6 +210,9 @@ impl World {
                         self.want_settle(at);
                     }
                     Asked::Captured(reading) => {
+                        let member = core.me();
+                        let (_, query) = self.clients.question(operation);
+                        self.judge.on_reading(member, &query, &reading);
                         if self.is_turn_paused(at) {
                             let process = self.hosts[at].process.as_mut().expect("it works");
                             process.turn = Some(Turn::Answer(operation, reading));
@@ -232,9 +235,6 @@ impl World {
             if self.sabotage.is_none() {
                 self.judge_release(at);
             }
-            let member = self.hosts[at].process.as_ref().expect("it works").core.me();
-            let (_, query) = self.clients.question(operation);
-            self.judge.on_reading(member, &query, &reading);
             return self.finish(operation, Outcome::Read(reading));
         }
         self.met(Scenario::S4);
@@ -285,6 +285,7 @@ impl World {
             if !process.core.release(clock, &mut process.effects) {
                 break;
             }
+            process.observed.captures = 0;
             self.flush(at);
         }
         self.carry_out(at);
@@ -293,10 +294,9 @@ impl World {
     fn carry_out(&mut self, at: usize) {
         let process = self.hosts[at].process.as_mut().expect("it works");
         let mut effects = std::mem::take(&mut process.effects);
-        (process.observed, process.proposals_observed) = (0, 0);
+        process.observed = Observed::default();
         assert!(effects.damaged.is_empty(), "I2: a log lacks what was committed: {:?}", effects.damaged);
         for envelope in &effects.send {
-            self.judge_answer(envelope);
             self.judge.on_sent(&self.hosts[at], envelope, &mut self.scenarios);
         }
         for envelope in std::mem::take(&mut effects.send) {
@@ -320,19 +320,6 @@ impl World {
             let operation = process.waiters.remove(&completion.request);
             let operation = operation.expect("every request has one waiter until it completes once");
             self.finish(operation, completion.outcome);
-        }
-    }
-
-    /// A member's answer to a question, if it is one.
-    fn judge_answer(&mut self, envelope: &Envelope) {
-        let Message::ReadDone { id, reading } = &envelope.message else { return };
-        let asked = self.hosts.iter().find_map(|host| {
-            let process = host.process.as_ref().filter(|process| process.core.me() == envelope.to)?;
-            process.waiters.get(id)
-        });
-        if let Some(&operation) = asked {
-            let (_, query) = self.clients.question(operation);
-            self.judge.on_reading(envelope.from, &query, reading);
         }
     }
 

@@ -144,14 +144,8 @@ impl World {
         self.group.last = Some(chosen);
         self.group.silent_since = None;
         self.trace.say(self.now, || format!("machine {chosen} leads as number {}", leader.number));
-        let mut late = |usual: Micros| {
-            if self.random.chance(150) && !self.is_healing {
-                self.random.below(2_000_000)
-            } else {
-                self.random.below(usual)
-            }
-        };
-        let (up, down) = (late(30_000), late(150_000));
+        let up = self.random.below(30_000) + self.late(50, 1_000_000);
+        let down = self.random.below(150_000) + self.late(200, 2_000_000);
         self.give(up, chosen, Work::Leadership(Leadership::Leader(leader.number)));
         if let Some(before) = before.filter(|before| before.host != chosen) {
             self.give(down, before.host, Work::Leadership(Leadership::Follower));
@@ -185,14 +179,9 @@ impl World {
     /// A node asks for a command to be committed.
     pub(crate) fn propose(&mut self, from: usize, command: Command) {
         self.trace.say(self.now, || format!("machine {from} proposes {command:?}"));
-        let mut wait = self.random.between(50, self.knobs.delay);
-        if !self.is_healing {
-            if self.random.chance(self.knobs.lost) {
-                return;
-            }
-            if self.random.chance(20) {
-                wait += self.random.below(1_500_000);
-            }
+        let wait = self.random.between(50, self.knobs.delay) + self.late(20, 1_500_000);
+        if !self.is_healing && self.random.chance(self.knobs.lost) {
+            return;
         }
         self.after(wait, Happening::Proposed(from, command));
     }
@@ -254,9 +243,7 @@ impl World {
     }
 
     fn lag(&mut self) -> Micros {
-        let usual = self.random.between(50, self.knobs.lag);
-        let late = if !self.is_healing && self.random.chance(20) { self.random.below(1_500_000) } else { 0 };
-        usual + late
+        self.random.between(50, self.knobs.lag) + self.late(20, 1_500_000)
     }
 
     fn note_command(&mut self, before: &Topology, command: &Command, result: Result<(), Void>) {
@@ -317,10 +304,7 @@ impl World {
             self.group.able_at = self.now;
             self.judge.on_confirmed(at, life, number);
         }
-        let mut wait = self.random.between(50, 2 * self.knobs.delay);
-        if !self.is_healing && self.random.chance(10) {
-            wait += self.random.below(1_200_000);
-        }
+        let wait = self.random.between(50, 2 * self.knobs.delay) + self.late(2, 1_200_000);
         self.give(wait, at, Work::Round(number, leader.map(|leader| leader.number)));
     }
 }

@@ -39,9 +39,7 @@ pub(crate) struct Host {
 pub(crate) struct Process {
     pub(crate) core: Node,
     pub(crate) effects: Effects,
-    /// How many of the gathered changes the invariants have seen.
-    pub(crate) observed: usize,
-    pub(crate) proposals_observed: usize,
+    pub(crate) observed: Observed,
     /// What the data thread is in the middle of.
     pub(crate) turn: Option<Turn>,
     pub(crate) is_turn_due: bool,
@@ -74,6 +72,14 @@ pub(crate) struct Process {
     pub(crate) sent: BTreeMap<u64, (Session, u64)>,
     /// For how long it has been paused just now, for the scenarios.
     pub(crate) resumed: Micros,
+}
+
+/// How many of the gathered effects the invariants have seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) changes: usize,
+    pub(crate) proposals: usize,
+    pub(crate) captures: usize,
 }
 
 /// How far an orderly stop has come.
@@ -199,8 +205,7 @@ impl Host {
         self.process = Some(Process {
             core,
             effects,
-            observed: 0,
-            proposals_observed: 0,
+            observed: Observed::default(),
             turn: None,
             is_turn_due: false,
             is_settle_due: true,

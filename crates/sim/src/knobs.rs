@@ -111,6 +111,8 @@ impl Knobs {
             keep: *random.pick(&[0, 0, 4, 1_000]),
             leader_change: if plot == Plot::Pauses {
                 400 * MILLI
+            } else if is_calm {
+                600_000 * MILLI
             } else {
                 *random.pick(&[700 * MILLI, 2_000 * MILLI, 60_000 * MILLI])
             },

@@ -72,10 +72,7 @@ impl World {
         if !link.is_up {
             return;
         }
-        let mut delay = self.random.between(20, self.knobs.delay);
-        if self.random.chance(5) && !self.is_healing {
-            delay += self.random.below(20 * self.knobs.delay);
-        }
+        let delay = self.random.between(20, self.knobs.delay) + self.late(5, 20 * self.knobs.delay);
         let at = (self.now + delay).max(link.last_arrival);
         self.network.links[from][to_node.index()].last_arrival = at;
         let is_doubled = !self.is_healing && self.random.chance(self.knobs.doubled);
@@ -194,7 +191,7 @@ impl World {
             self.give(wait, to, work());
         }
         let usual = self.random.between(10, self.knobs.delay);
-        let late = if self.random.chance(10) { self.random.below(1_000_000) } else { 0 };
+        let late = self.late(10, 1_000_000);
         self.give(usual + late, to, work());
     }
 }

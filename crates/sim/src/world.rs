@@ -14,7 +14,7 @@ use crate::faults::Fault;
 use crate::group::Group;
 use crate::host::{DiskWork, Host, Work};
 use crate::judge::Judge;
-use crate::knobs::Knobs;
+use crate::knobs::{Knobs, Plot};
 use crate::network::Network;
 use crate::random::Random;
 use crate::sabotage::Sabotage;
@@ -126,6 +126,12 @@ impl World {
     pub(crate) fn after(&mut self, wait: Micros, happening: Happening) {
         self.sequence += 1;
         self.queue.insert((self.now + wait, self.sequence), happening);
+    }
+
+    /// How much longer something takes than usual: mostly nothing, sometimes much.
+    pub(crate) fn late(&mut self, per_thousand: u64, most: Micros) -> Micros {
+        let is_smooth = self.is_healing || self.knobs.plot == Plot::Calm;
+        if !is_smooth && self.random.chance(per_thousand) { self.random.below(most) } else { 0 }
     }
 
     /// Gives a process work in a while.

@@ -1,12 +1,13 @@
 //! What is accepted, durable, committed and acknowledged.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use simpledynamo_chain::{Change, Durable, Entry, OpId, Persist, Reply, Version};
+use simpledynamo_chain::{Change, Durable, Entry, Envelope, Message, OpId, Persist, Reply, Version};
 use simpledynamo_topology::{Command, Epoch, Form, Member, PartitionId};
 
 use super::Judge;
-use crate::host::Host;
+use crate::host::{Host, Observed};
 use crate::scenario::{Scenario, Scenarios};
 use crate::world::World;
 
@@ -14,17 +15,34 @@ impl World {
     /// Looks at what a step has decided, before any of it is carried out.
     pub(crate) fn observe(&mut self, at: usize) {
         let process = self.hosts[at].process.as_mut().expect("it works");
-        let changes = process.effects.persist[process.observed..].to_vec();
-        process.observed = process.effects.persist.len();
-        let proposals = process.effects.propose[process.proposals_observed..].to_vec();
-        process.proposals_observed = process.effects.propose.len();
+        let (effects, seen) = (&process.effects, process.observed);
+        let changes = effects.persist[seen.changes..].to_vec();
+        let proposals = effects.propose[seen.proposals..].to_vec();
+        let captures: Vec<_> =
+            effects.captured[seen.captures..].iter().map(|captured| captured.answer.clone()).collect();
+        process.observed = Observed {
+            changes: effects.persist.len(),
+            proposals: effects.propose.len(),
+            captures: effects.captured.len(),
+        };
         for change in &changes {
             self.on_accepted(at, change);
         }
+        captures.iter().for_each(|answer| self.on_capture(answer));
         for proposal in proposals {
             if let Command::Synced { partition, epoch, member } = proposal {
                 self.judge.synced.entry((partition, epoch)).or_default().insert(member);
             }
+        }
+    }
+
+    /// A member captures the answer to a question.
+    fn on_capture(&mut self, answer: &Envelope) {
+        let Message::ReadDone { id, reading } = &answer.message else { return };
+        let asked = self.process_at(answer.to).and_then(|process| process.waiters.get(id));
+        if let Some(&operation) = asked {
+            let (_, query) = self.clients.question(operation);
+            self.judge.on_reading(answer.from, &query, reading);
         }
     }
 
@@ -152,10 +170,11 @@ impl World {
 impl Judge {
     fn on_committed(&mut self, partition: PartitionId, epoch: Epoch, entry: &Arc<Entry>) {
         let version = entry.version;
-        for ((_, opened), (watermark, versions)) in
-            self.bases.range((partition, version.epoch.next())..=(partition, epoch))
-        {
-            let is_kept = version.seq <= *watermark || versions.contains(&version);
+        self.fertile.insert((partition, epoch));
+        let later = (Bound::Excluded((partition, version.epoch)), Bound::Included((partition, epoch)));
+        for (&(_, opened), (watermark, versions)) in self.bases.range(later) {
+            let is_fertile = self.fertile.contains(&(partition, opened));
+            let is_kept = !is_fertile || version.seq <= *watermark || versions.contains(&version);
             assert!(is_kept, "I19: {version} of {partition} is back, though epoch {opened} left it out");
         }
         if entry.id.counter != OpId::NOBODY

@@ -33,6 +33,8 @@ pub(crate) struct Judge {
     done: BTreeMap<(PartitionId, OpId), Version>,
     /// What each epoch began with: its watermark, and the versions above.
     bases: BTreeMap<(PartitionId, Epoch), (u64, Vec<Version>)>,
+    /// Epochs that have committed something.
+    fertile: BTreeSet<(PartitionId, Epoch)>,
     forms: BTreeMap<(PartitionId, Epoch), Form>,
     /// Joiners proposed by the tail of an epoch.
     synced: BTreeMap<(PartitionId, Epoch), BTreeSet<Member>>,
@@ -56,6 +58,7 @@ impl Judge {
             accepted_ids: BTreeMap::new(),
             done: BTreeMap::new(),
             bases: BTreeMap::new(),
+            fertile: BTreeSet::new(),
             forms: BTreeMap::new(),
             synced: BTreeMap::new(),
             timelines: BTreeMap::new(),
