@@ -314,6 +314,7 @@ impl World {
         if !self.may_lose_disk(at) || self.hosts.len() >= self.knobs.nodes + 2 {
             return;
         }
+        self.has_replaced = true;
         let new = self.hosts.len();
         let (node, is_voter) = (self.hosts[at].node, self.hosts[at].is_voter);
         let clock = draw_clock(&mut self.random, &self.knobs);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use simpledynamo_chain::control::Leadership;
-use simpledynamo_topology::{Command, Topology, Void};
+use simpledynamo_topology::{Chain, Command, Topology, Void};
 
 use crate::clock::Micros;
 use crate::host::Work;
@@ -228,6 +228,11 @@ impl World {
         let result = after.apply(version, &command);
         self.trace.say(self.now, || format!("committed as {version}: {command:?}: {result:?}"));
         self.note_command(&before, &command, result);
+        let is_lost = |chain: &Chain| chain.form.is_some() && chain.eligible.is_empty();
+        if self.has_replaced && after.partitions().any(|id| is_lost(after.chain(id))) {
+            // The machine that was given up had become the only one with all that was committed.
+            self.is_given_up = true;
+        }
         let after = Arc::new(after);
         self.group.history.push(Arc::clone(&after));
         self.judge_command(&before, &after, &command);

@@ -100,7 +100,7 @@ impl Knobs {
             fault_every: *random.pick(&[80, 200, 400]) * MILLI,
             clients: random.index(4) + 2,
             keys: random.index(6) + 3,
-            think: *random.pick(&[20, 60, 200]) * MILLI,
+            think: *random.pick(&[40, 100, 300]) * MILLI,
             delay: if is_calm { MILLI } else { *random.pick(&[300, 2 * MILLI, 30 * MILLI]) },
             doubled: sometimes(random, 8),
             lost: sometimes(random, 30),

@@ -20,7 +20,7 @@ pub(crate) struct Link {
     /// Something sent over it was lost, so nothing that follows arrives either.
     is_torn: bool,
     /// The machine at the other end.
-    to: usize,
+    pub(crate) to: usize,
     /// When the last message will have arrived.
     last_arrival: Micros,
 }

@@ -83,6 +83,10 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     /// From here on no fault is made any more.
     pub(crate) is_healing: bool,
+    /// A machine was replaced by another one.
+    pub(crate) has_replaced: bool,
+    /// A machine was replaced that by then was the only one with all data: the ring cannot recover.
+    pub(crate) is_given_up: bool,
 }
 
 impl World {
@@ -114,6 +118,8 @@ impl World {
             hosts,
             trace,
             is_healing: false,
+            has_replaced: false,
+            is_given_up: false,
         };
         for host in 0..world.hosts.len() {
             let wait = world.random.below(30_000);
@@ -148,7 +154,7 @@ impl World {
     /// Lets everything happen until then.
     pub(crate) fn run_until(&mut self, end: Micros) {
         while let Some((&(time, sequence), _)) = self.queue.first_key_value() {
-            if time > end {
+            if time > end || self.is_given_up {
                 break;
             }
             let happening = self.queue.remove(&(time, sequence)).expect("it was just looked at");
@@ -259,10 +265,10 @@ impl World {
         self.group.on_death(at);
         self.network.on_death(at);
         for other in 0..self.hosts.len() {
-            if other != at && self.addresses[node.index()] == at {
+            let link = self.network.link(other, node);
+            if link.is_up && link.to == at {
                 let wait = self.random.between(100, 50_000);
-                let link = self.network.link(other, node).number;
-                self.after(wait, Happening::Break(other, node, link));
+                self.after(wait, Happening::Break(other, node, link.number));
             }
         }
     }
