@@ -154,16 +154,8 @@ impl Controller {
                     self.phase = Phase::Active(active);
                 }
             }
-            // A later activation counts since, of somebody else or of this one: whatever was decided under the one
-            // before is void. As long as the group says that this voter leads, it wants to be activated again.
-            Phase::Active(active) if active.generation != topology.generation() => {
-                let nonce = active.nonce;
-                self.phase = if is_ours(nonce) {
-                    Phase::Active(Active::new(now, nonce, topology))
-                } else {
-                    Phase::Rising { nonce, propose_at: now + PROPOSE_AGAIN }
-                };
-            }
+            // Somebody else was activated since: whatever this one still grants or says is void.
+            Phase::Active(active) if !is_ours(active.nonce) => self.phase = Phase::Follower,
             Phase::Active(active) => active.follow(now, topology),
         }
     }
