@@ -240,11 +240,7 @@ impl Topology {
         self.state.version = version;
         match *command {
             Command::Register { node, replaces, store, nonce } => self.register(node, replaces, store, nonce),
-            Command::ControllerUp { node, nonce } => {
-                self.state.generation = Generation(version);
-                self.state.controller = Some((node, nonce));
-                Ok(())
-            }
+            Command::ControllerUp { node, nonce } => self.controller_up(version, node, nonce),
             Command::Down { member, generation } => self.down(member, generation),
             Command::Opened { partition, epoch, head } => self.opened(partition, epoch, head),
             Command::Start { partition, epoch, member, generation } => {
@@ -307,6 +303,16 @@ impl Topology {
                 self.state.chains[partition.index()].reform(partition, others);
             }
         }
+    }
+
+    /// An activation that is proposed twice counts once: the controller goes by the first generation that it sees.
+    fn controller_up(&mut self, version: u64, node: NodeId, nonce: u64) -> Result<(), Void> {
+        if self.state.controller == Some((node, nonce)) {
+            return Err(Void::Already);
+        }
+        self.state.generation = Generation(version);
+        self.state.controller = Some((node, nonce));
+        Ok(())
     }
 
     fn down(&mut self, member: Member, generation: Generation) -> Result<(), Void> {
