@@ -338,7 +338,7 @@ impl Script {
         let replica = &running.replicas()[&partition];
         let log = replica.log();
         let phase = match (replica.form(), replica.is_serving()) {
-            (None, _) if replica.is_joining() => "joining".to_owned(),
+            (None, _) if replica.progress().is_some() => "joining".to_owned(),
             (None, _) if running.offers().iter().any(|offer| offer.partition == partition) => {
                 "offering".to_owned()
             }
