@@ -242,7 +242,7 @@ impl Cluster {
         let event = match parcel {
             Parcel::Up(_) => Event::LinkUp(node_id(from)),
             Parcel::Broken => Event::LinkDown(node_id(from)),
-            Parcel::Message(envelope) => Event::Message(envelope),
+            Parcel::Message(envelope) => Event::Message(*envelope),
         };
         self.step(to, event);
     }
@@ -382,7 +382,7 @@ impl Cluster {
         self.checks.on_effects(index, &effects, &self.machines, &self.control);
         self.machines[index].absorb(&mut effects);
         for envelope in effects.send {
-            self.network.send(index, envelope.to.node.index(), Parcel::Message(envelope));
+            self.network.send(index, envelope.to.node.index(), Parcel::Message(Box::new(envelope)));
         }
         self.control.proposals.extend(effects.propose);
         self.checks.check(index, &self.machines, &self.control);
