@@ -158,11 +158,6 @@ impl Checks {
         }
     }
 
-    /// What is known to be committed in a partition.
-    pub(crate) fn committed(&self, partition: PartitionId) -> &[Arc<Entry>] {
-        &self.committed[partition.index()].0
-    }
-
     fn of(&mut self, index: usize, partition: PartitionId) -> &mut Shadow {
         self.replicas.get_mut(&(index, partition)).expect("a node has replicas of its partitions only")
     }
