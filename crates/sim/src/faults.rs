@@ -309,6 +309,7 @@ impl World {
         }
         self.crash(at, false);
         self.hosts[at].disk = backup;
+        self.hosts[at].disk_number += 1;
         self.hosts[at].backup = None;
         self.forget(at);
         self.trace.say(self.now, || format!("machine {at} gets an old disk"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use simpledynamo_topology::{Form, Member};
+use simpledynamo_topology::Form;
 
 use super::{ASK_AGAIN, Context, Phase, Replica, Versions, envelope};
 use crate::{
@@ -39,6 +39,10 @@ struct Attachment {
 struct Copying {
     /// The next page.
     next: u32,
+    /// How many pages are in the data.
+    stored: u32,
+    /// What was told of that.
+    stored_told: u32,
     /// What the log goes on from, once the last page has come.
     base: Option<(Arc<Base>, Counts)>,
 }
@@ -49,6 +53,9 @@ impl Joining {
         self.ask_at = 0;
         if let Some(attachment) = &mut self.attachment {
             attachment.durable_told = None;
+            if let Some(copying) = &mut attachment.copying {
+                copying.stored_told = 0;
+            }
         }
     }
 
@@ -98,9 +105,15 @@ impl Replica {
         self.clean_what_is_durable(effects);
         let Phase::Joining(joining) = &mut self.phase else { return };
         let (form, tail) = (&joining.form, joining.form.tail());
-        if let Some(attachment) = &mut joining.attachment
-            && attachment.is_begun
-            && attachment.copying.is_none()
+        let Some(attachment) = &mut joining.attachment else { return };
+        if let Some(copying) = &mut attachment.copying {
+            if copying.stored_told < copying.stored {
+                copying.stored_told = copying.stored;
+                let (attachment, number) = (attachment.number, copying.stored - 1);
+                let message = Message::PageStored { attachment, number };
+                effects.send.push(envelope(form, self.me, tail, message));
+            }
+        } else if attachment.is_begun
             && attachment.durable_told != Some(attachment.durable)
         {
             attachment.durable_told = Some(attachment.durable);
@@ -171,7 +184,7 @@ impl Replica {
             durable: self.log.watermark,
             durable_told: None,
             committed: 0,
-            copying: is_copy.then_some(Copying { next: 0, base: None }),
+            copying: is_copy.then_some(Copying { next: 0, stored: 0, stored_told: 0, base: None }),
         });
     }
 
@@ -220,14 +233,11 @@ impl Replica {
         else {
             return;
         };
-        let Some(copying) = attachment.copying.as_ref().filter(|copying| copying.next == page + 1) else {
+        let Some(copying) = attachment.copying.as_mut().filter(|copying| copying.next == page + 1) else {
             return;
         };
-        let Some((base, counts)) = copying.base.clone() else {
-            let message = Message::PageStored { attachment: number, number: page };
-            let tail: Member = joining.form.tail();
-            return effects.send.push(envelope(&joining.form, self.me, tail, message));
-        };
+        copying.stored = page + 1;
+        let Some((base, counts)) = copying.base.clone() else { return };
         attachment.copying = None;
         attachment.durable = base.last.seq;
         (self.versions, self.weight) = (Versions::default(), 0);

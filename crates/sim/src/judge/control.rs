@@ -44,7 +44,8 @@ impl World {
     fn note_machine(&mut self, node: NodeId, session: Session, store: StoreId) {
         let at = self.hosts.iter().position(|host| host.disk.store == store);
         if let Some(at) = at {
-            self.judge.machines.insert(Member { node, session }, (at, store));
+            let number = self.hosts[at].disk_number;
+            self.judge.machines.insert(Member { node, session }, (at, number));
         }
     }
 

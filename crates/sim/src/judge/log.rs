@@ -162,8 +162,8 @@ impl World {
 
     /// The machine that a session runs or ran on, unless it has lost its disk since.
     pub(crate) fn machine_of(&self, member: Member) -> Option<&Host> {
-        let (at, store) = *self.judge.machines.get(&member)?;
-        Some(&self.hosts[at]).filter(|host| host.disk.store == store)
+        let (at, number) = *self.judge.machines.get(&member)?;
+        Some(&self.hosts[at]).filter(|host| host.disk_number == number)
     }
 }
 
