@@ -84,7 +84,7 @@ pub enum Message {
     },
     /// Tail to joiner: an attachment begins. All that is said in it carries its number.
     Attach {
-        /// Rises with each attachment of the tail's epoch.
+        /// Rises with each attachment, through epochs too.
         attachment: u64,
         /// Whether the data is copied as a whole, because the log does not reach back.
         is_copy: bool,

@@ -17,6 +17,10 @@ use crate::{
 /// a few hundred bytes in flight this is never met; it stops a flood of large values from filling memory.
 const UNAPPLIED_BYTES_MAX: usize = 64 << 20;
 
+/// The number of an attachment is made of its epoch and of its place in it, so that the disk's word on one of an earlier
+/// epoch is never taken for that on the present one.
+const ATTACHMENT_BITS: u32 = 32;
+
 /// What a member of an open epoch knows, and what it has told its neighbours.
 pub(super) struct Service {
     pub(super) form: Form,
@@ -48,6 +52,7 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(form: Form, me: NodeId, watermark: u64, end: u64) -> Self {
         let is_head = form.head().node == me;
+        let attached = form.epoch.0 << ATTACHMENT_BITS;
         Self {
             form,
             base_end: end,
@@ -59,7 +64,7 @@ impl Service {
             durable_told: 0,
             watermark_told: watermark,
             joiners: BTreeMap::new(),
-            attached: 0,
+            attached,
             moved: None,
         }
     }
