@@ -159,7 +159,9 @@ impl Host for Door {
                                 None
                             }
                             None => {
-                                tracing::debug!("node {node} said something on a control link that is nothing");
+                                tracing::debug!(
+                                    "node {node} said something on a control link that is nothing"
+                                );
                                 None
                             }
                         }

@@ -426,7 +426,9 @@ impl<L: LogReader, D: Data> Reader<L, D> {
     }
 
     fn read_page(&mut self, partition: PartitionId, attachment: u64) {
-        let Some((snapshot, number, after)) = self.snapshots.get_mut(&(partition, attachment)) else { return };
+        let Some((snapshot, number, after)) = self.snapshots.get_mut(&(partition, attachment)) else {
+            return;
+        };
         let arc: &Partition = &self.ring.partitions()[partition.index()];
         let page = snapshot.page(partition, arc, *number, after.take(), PAGE_BYTES);
         let page = page.unwrap_or_else(|error| fatal::stop(&error));
