@@ -118,6 +118,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let nodes = listen(this.peer, "other nodes")?;
     let ring = Arc::new(config.cluster.ring());
     let store = open_store(config)?;
+    fatal::watch_store(config.node.data.clone());
     let lives = Lives::open(&config.node.data)?;
     let me = node_id(&ring, &config.node.name);
     let identity = Arc::new(link_identity(config, &ring, me, StoreId(u128::from_be_bytes(store.uuid))));
