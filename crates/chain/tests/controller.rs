@@ -156,7 +156,7 @@ fn controller_up_is_proposed_again_until_it_is_applied() {
     let mut decisions = Decisions::default();
     stage.controller.on_leadership(stage.now, Leadership::Leader(NONCE), &mut decisions);
     stage.controller.on_leadership(stage.now, Leadership::Leader(NONCE), &mut decisions);
-    assert_eq!(decisions.propose, [up.clone()], "once at once");
+    assert_eq!(decisions.propose, std::slice::from_ref(&up), "once at once");
     let mut again = 0;
     for _ in 0..20 {
         stage.now += 50;

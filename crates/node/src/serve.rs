@@ -12,7 +12,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simpledynamo_chain::control::LeaseTerms;
 use simpledynamo_chain::{Effects, Event, Limits, Millis, Node, ReadFrom, Setup, Timing};
 use simpledynamo_ring::{Ring, RingError};
-use simpledynamo_storage::disk::{DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, mark_damaged, open};
+use simpledynamo_storage::disk::{
+    DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, mark_damaged, open,
+};
 use simpledynamo_storage::{Identity, Opened, StoreError};
 use simpledynamo_topology::{NodeId, StoreId};
 use tokio::net::{TcpListener, TcpStream};
@@ -116,11 +118,13 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let nodes = listen(this.peer, "other nodes")?;
     let ring = Arc::new(config.cluster.ring());
     let store = open_store(config)?;
+    fatal::watch_store(config.node.data.clone());
     let lives = Lives::open(&config.node.data)?;
     let me = node_id(&ring, &config.node.name);
     let identity = Arc::new(link_identity(config, &ring, me, StoreId(u128::from_be_bytes(store.uuid))));
     let pulse = Arc::new(Pulse::default());
-    let listener = nodes.into_std().map_err(|source| ServeError::System { what: "hand on a port", source })?;
+    let listener =
+        nodes.into_std().map_err(|source| ServeError::System { what: "hand on a port", source })?;
     let control_setup = control::Setup {
         identity: Arc::clone(&identity),
         ring: Arc::clone(&ring),
@@ -154,8 +158,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
         &mut effects,
     );
     let outlets = Rc::new(Outlets::new(ring.names().len()));
-    let engine =
-        Engine::new(node, effects, DataView(store.data), disk, control.clone(), Rc::clone(&outlets));
+    let engine = Engine::new(node, effects, DataView(store.data), disk, control.clone(), Rc::clone(&outlets));
     tracing::info!("node {} starts: clients at {}", config.node.name, this.client);
 
     spawn_local(Rc::clone(&engine).pump());
@@ -184,7 +187,10 @@ fn open_store(config: &Config) -> Result<Opened<DiskLog, DiskData>, ServeError> 
         ..DiskOptions::default()
     };
     if is_marked_damaged(folder)? {
-        tracing::warn!("{} was found to be damaged: it is emptied, and filled again by the others", folder.display());
+        tracing::warn!(
+            "{} was found to be damaged: it is emptied, and filled again by the others",
+            folder.display()
+        );
         empty(folder)?;
     }
     open(folder, &identity, &options).map_err(|error| {
@@ -198,7 +204,9 @@ fn open_store(config: &Config) -> Result<Opened<DiskLog, DiskData>, ServeError> 
 /// From the next start on the store counts as empty.
 fn note_damage(folder: &Path) {
     match mark_damaged(folder) {
-        Ok(()) => tracing::error!("when this node starts again it begins with an empty store, which the others fill"),
+        Ok(()) => tracing::error!(
+            "when this node starts again it begins with an empty store, which the others fill"
+        ),
         Err(error) => tracing::error!("{error}"),
     }
 }

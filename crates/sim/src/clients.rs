@@ -172,7 +172,11 @@ impl Clients {
         history
     }
 
-    fn event(&self, done: &Done, history: &mut verify::History) -> Option<(verify::Operation, verify::Outcome)> {
+    fn event(
+        &self,
+        done: &Done,
+        history: &mut verify::History,
+    ) -> Option<(verify::Operation, verify::Outcome)> {
         let operation = match &done.request {
             Request::Ask(_, Query::Get { .. }) => verify::Operation::Read,
             Request::Ask(..) => return None,
@@ -250,8 +254,7 @@ impl World {
         let committed = self.judge.committed(partition).len() as u64;
         let (invoked, operation) = (self.now, self.clients.operations.len());
         let (outcome, is_lost, op) = (None, false, None);
-        let done =
-            Done { client, partition, key, request, at, invoked, committed, outcome, is_lost, op };
+        let done = Done { client, partition, key, request, at, invoked, committed, outcome, is_lost, op };
         self.clients.operations.push(done);
         let wait = self.random.between(10, 500);
         self.give(wait, at, Work::Request(operation));

@@ -65,7 +65,8 @@ impl World {
             host.disk.control = commands;
         }
         if let Some(controller) = &mut process.controller {
-            let early = if self.sabotage == Some(Sabotage::NoWaitAfterUp) { 2 * self.knobs.terms.term } else { 0 };
+            let early =
+                if self.sabotage == Some(Sabotage::NoWaitAfterUp) { 2 * self.knobs.terms.term } else { 0 };
             controller.on_topology(now - early, &topology);
         }
         let session = process.registrar.session(host.node, &topology);

@@ -129,9 +129,11 @@ impl Disk {
                     entries.iter().any(|entry| self.is_needed(*partition, entry))
                 }
                 Persist::Reset { .. } => true,
-                Persist::Installed { partition, base, .. } => {
-                    self.durable_data.applied.get(partition).is_none_or(|applied| applied.up_to < base.last.seq)
-                }
+                Persist::Installed { partition, base, .. } => self
+                    .durable_data
+                    .applied
+                    .get(partition)
+                    .is_none_or(|applied| applied.up_to < base.last.seq),
                 _ => false,
             };
             if self.batches[0].iter().any(is_needed) {
@@ -160,7 +162,8 @@ impl Disk {
                 found.insert(seq, entry);
             }
         };
-        for persist in self.batches.iter().flatten().filter(|persist| persist.partition() == fetch.partition) {
+        for persist in self.batches.iter().flatten().filter(|persist| persist.partition() == fetch.partition)
+        {
             match persist {
                 Persist::Append { entry, .. } => look(entry),
                 Persist::Open { entries, .. } => entries.iter().for_each(&mut look),

@@ -371,21 +371,18 @@ impl World {
         let shadow = process.accepted.get(&envelope.partition);
         let is_serving = process.core.replicas().get(&envelope.partition).is_some_and(|r| r.is_serving());
         let mut entries = shadow.iter().flat_map(|shadow| shadow.entries.iter().rev());
-        let Some(entry) = entries.find(|entry| entry.key == *key && entry.change != Change::Keep)
-        else {
+        let Some(entry) = entries.find(|entry| entry.key == *key && entry.change != Change::Keep) else {
             return false;
         };
         if !is_serving {
             return false;
         }
-        let reading = entry.record().map_or(Reading::Absent, |record| {
-            Reading::Present {
-                version: record.version,
-                expires_at: None,
-                due: false,
-                length: record.value.len() as u64,
-                bytes: record.value,
-            }
+        let reading = entry.record().map_or(Reading::Absent, |record| Reading::Present {
+            version: record.version,
+            expires_at: None,
+            due: false,
+            length: record.value.len() as u64,
+            bytes: record.value,
         });
         let answer = envelope.answer(Message::ReadDone { id: *id, reading });
         process.effects.send.push(answer);

@@ -216,8 +216,14 @@ impl World {
         for (node, left) in left {
             let Some(right) = right.get(node).filter(|right| right.session == left.session) else { continue };
             let floor = left.floor.max(right.floor);
-            let known = |writer: &simpledynamo_chain::Writer| writer.done.range(floor..).map(|(counter, done)| (*counter, done.clone())).collect::<Vec<_>>();
-            assert_eq!(known(left), known(right), "I22: {one} and {other} know other writes of {node} in {id}");
+            let known = |writer: &simpledynamo_chain::Writer| {
+                writer.done.range(floor..).map(|(counter, done)| (*counter, done.clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(
+                known(left),
+                known(right),
+                "I22: {one} and {other} know other writes of {node} in {id}"
+            );
         }
     }
 }

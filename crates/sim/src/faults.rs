@@ -267,7 +267,14 @@ impl World {
             && self.knobs.replicas > 1
             && self.group.forgetful.is_empty()
             && newest.partitions().all(|id| newest.is_whole(id))
-            && self.addresses.iter().all(|&at| self.hosts[at].process.is_some())
+            && self.addresses.iter().all(|&at| self.is_in_session(at))
+    }
+
+    /// Whether the process on a machine holds its node's live session.
+    fn is_in_session(&self, at: usize) -> bool {
+        let (host, newest) = (&self.hosts[at], self.group.newest());
+        let process = host.process.as_ref();
+        process.is_some_and(|process| newest.live(host.node) == Some(process.core.me()))
     }
 
     fn forget(&mut self, at: usize) {
@@ -302,6 +309,7 @@ impl World {
         }
         self.crash(at, false);
         self.hosts[at].disk = backup;
+        self.hosts[at].disk_number += 1;
         self.hosts[at].backup = None;
         self.forget(at);
         self.trace.say(self.now, || format!("machine {at} gets an old disk"));

@@ -30,6 +30,8 @@ pub(crate) struct Group {
     pub(crate) able_at: Micros,
     /// Voters that have lost what they promised.
     pub(crate) forgetful: Vec<usize>,
+    /// Activations in a leader's log that are not committed, with the number it leads under.
+    appended: Vec<(u64, Command)>,
     /// Who led last.
     last: Option<usize>,
 }
@@ -50,6 +52,7 @@ impl Group {
             silent_since: None,
             able_at: 0,
             forgetful: Vec::new(),
+            appended: Vec::new(),
             last: None,
         }
     }
@@ -138,6 +141,12 @@ impl World {
         self.group.numbers += 1;
         let leader = Leader { host: chosen, number: self.group.numbers };
         let before = self.group.leader.replace(leader);
+        // What earlier leaders had put into their logs comes before all of the new one's, or never.
+        for (_, command) in std::mem::take(&mut self.group.appended) {
+            if self.random.chance(500) {
+                self.commit(command);
+            }
+        }
         if self.group.last == Some(chosen) {
             self.met(Scenario::S6);
         }
@@ -188,7 +197,13 @@ impl World {
 
     pub(crate) fn on_proposed(&mut self, from: usize, command: Command) {
         let Some(leader) = self.able_leader() else { return };
-        if from != leader.host && self.network.cut_control.contains(&(from, leader.host)) {
+        if let Command::ControllerUp { nonce, .. } = command {
+            // Never forwarded: only who leads can put it into the log, and only under the number that it leads under.
+            if leader != (Leader { host: from, number: nonce }) {
+                return;
+            }
+            self.group.appended.push((nonce, command.clone()));
+        } else if from != leader.host && self.network.cut_control.contains(&(from, leader.host)) {
             return;
         }
         let usual = self.random.between(100, 2 * self.knobs.delay + 200);
@@ -201,7 +216,13 @@ impl World {
 
     /// A proposal is committed, if a leader can; else a later one may find it in its log, or not.
     pub(crate) fn on_commit(&mut self, command: Command, tries: u32) {
-        if self.able_leader().is_some() {
+        if let Command::ControllerUp { nonce, .. } = command {
+            let leads = self.able_leader().is_some_and(|leader| leader.number == nonce);
+            if leads {
+                self.group.appended.retain(|(number, _)| *number != nonce);
+                self.commit(command);
+            }
+        } else if self.able_leader().is_some() {
             self.commit(command);
         } else if tries > 0 && self.random.chance(700) {
             let wait = self.random.below(600_000);
@@ -272,11 +293,8 @@ impl World {
         let host = &mut self.hosts[at];
         let seen = host.process.as_ref().expect("it works").seen;
         if can_hear && seen < newest {
-            let step = if self.random.chance(700) {
-                newest
-            } else {
-                seen + 1 + self.random.index(newest - seen)
-            };
+            let step =
+                if self.random.chance(700) { newest } else { seen + 1 + self.random.index(newest - seen) };
             self.apply_control(at, step);
         }
         let process = self.hosts[at].process.as_mut().expect("it works");

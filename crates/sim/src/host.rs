@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use simpledynamo_chain::control::{Controller, Grant, Leadership, LeaseTerms, Renewal, Renewer};
 use simpledynamo_chain::{
-    Applied, Apply, CopyStep, DataKey, Effects, Event, Fetch, Node, Now, OpId, Persist, Reading, Record, Setup,
+    Applied, Apply, CopyStep, DataKey, Effects, Event, Fetch, Node, Now, OpId, Persist, Reading, Record,
+    Setup,
 };
 use simpledynamo_topology::{Member, NodeId, PartitionId, Session, StoreId, Topology};
 
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) disk: Disk,
     /// A copy of the disk as it once was.
     pub(crate) backup: Option<Disk>,
+    /// Rises when what the disk held is lost.
+    pub(crate) disk_number: u64,
     /// Rises with each process.
     pub(crate) life: u64,
     pub(crate) process: Option<Process>,
@@ -189,6 +192,7 @@ impl Host {
             clock,
             disk: Disk::new(store),
             backup: None,
+            disk_number: 0,
             life: 0,
             process: None,
             paused_until: 0,

@@ -290,6 +290,7 @@ impl World {
     pub(crate) fn empty_disk(&mut self, at: usize) {
         let store = StoreId(u128::from(self.random.draw()));
         self.hosts[at].disk = Disk::new(store);
+        self.hosts[at].disk_number += 1;
         self.trace.say(self.now, || format!("the disk of machine {at} is empty"));
     }
 }

@@ -414,7 +414,8 @@ impl<'a> Search<'a> {
             choices.extend(group.iter().find(is_left));
         }
         let spared = |choice: &Available| choices.iter().any(|other| other.goes_before(choice));
-        let spared: Vec<TaskId> = choices.iter().filter(|choice| spared(choice)).map(|choice| choice.id).collect();
+        let spared: Vec<TaskId> =
+            choices.iter().filter(|choice| spared(choice)).map(|choice| choice.id).collect();
         choices.retain(|choice| !spared.contains(&choice.id));
     }
 

@@ -32,6 +32,9 @@ pub(super) struct Joiner {
     stage: Stage,
     /// All up to here is durable at the joiner.
     pub(super) stored: u64,
+    /// Whether it has said so in this attachment. What it said when it asked may be from before another attachment,
+    /// which took that away.
+    is_confirmed: bool,
     /// Whether nothing may be committed without it.
     pub(super) is_required: bool,
     /// When `Synced` was proposed last.
@@ -122,8 +125,16 @@ impl Replica {
             None => (Stage::Copying { page: 0 }, 0),
         };
         let is_copy = from.is_none();
-        let joiner =
-            Joiner { member, attachment, stage, stored, is_required: false, proposed: None, moved_at: now };
+        let joiner = Joiner {
+            member,
+            attachment,
+            stage,
+            stored,
+            is_confirmed: false,
+            is_required: false,
+            proposed: None,
+            moved_at: now,
+        };
         if let Some(before) = service.joiners.insert(member.node, joiner) {
             effects.copy.push(CopyStep::End { partition, attachment: before.attachment });
         }
@@ -153,6 +164,11 @@ impl Replica {
         else {
             return effects.ignored.push(Ignored::OtherAttachment);
         };
+        if !joiner.is_confirmed && up_to < joiner.stored {
+            // It holds less than when it asked: it will ask again.
+            return self.drop_unproposed_joiner(from.node, effects);
+        }
+        joiner.is_confirmed = true;
         if matches!(joiner.stage, Stage::Copying { .. }) {
             // The copy is whole: the log goes on behind it.
             joiner.stage = Stage::Shipping(Shipping::from(up_to));
@@ -254,11 +270,11 @@ impl Replica {
         let (partition, watermark) = (self.partition, self.log.watermark);
         let Phase::Serving(service) = &mut self.phase else { return };
         let epoch = service.form.epoch;
-        // What the epoch began with may have been committed before it, though the watermark does not show it yet.
-        let maybe_committed = watermark.max(service.base_end);
+        // What the epoch began with may have been committed before it, though this tail does not know that yet.
+        let needed = watermark.max(service.base_end);
         let joiner = service.joiners.get_mut(&node).expect("the caller has it");
         let is_due = joiner.proposed.is_none_or(|proposed| now >= proposed + ASK_AGAIN);
-        if joiner.is_required && joiner.stored >= maybe_committed && is_due {
+        if joiner.is_confirmed && joiner.is_required && joiner.stored >= needed && is_due {
             joiner.proposed = Some(now);
             effects.propose.push(Command::Synced { partition, epoch, member: joiner.member });
         }

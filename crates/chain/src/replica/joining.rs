@@ -104,7 +104,9 @@ impl Replica {
     pub fn progress(&self) -> Option<Progress> {
         let Phase::Joining(joining) = &self.phase else { return None };
         let held = self.log.watermark;
-        let Some(attachment) = &joining.attachment else { return Some(Progress { held, ..Progress::default() }) };
+        let Some(attachment) = &joining.attachment else {
+            return Some(Progress { held, ..Progress::default() });
+        };
         let pages = attachment.copying.as_ref().map(|copying| copying.next);
         Some(Progress { held, committed: attachment.committed, pages })
     }

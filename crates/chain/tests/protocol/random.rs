@@ -244,7 +244,7 @@ impl Run {
             let is_message = matches!(self.cluster.network.front(from, to), Some(Parcel::Message(_)));
             if is_message && self.cluster.is_up(to) && self.dice.one_in(3) {
                 if let Some(Parcel::Message(envelope)) = self.cluster.network.take(from, to) {
-                    self.cluster.step_unflushed(to, Event::Message(envelope));
+                    self.cluster.step_unflushed(to, Event::Message(*envelope));
                 }
             } else {
                 self.cluster.deliver(from, to);

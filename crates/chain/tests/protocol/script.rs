@@ -24,7 +24,7 @@
 //! | `carry` | all that is said or proposed arrives, and what it leads to |
 //! | `settle`, `rest` | all that is under way happens, time stands still or passes; only answers are shown |
 //! | `watch 1`, `watch all` | show what concerns another partition than the first |
-//! | `state` | what every member holds |
+//! | `state`, `suspects` | what every member holds, whom it accuses |
 //!
 //! Everything that a command leads to is shown below it.
 
@@ -85,6 +85,7 @@ impl Script {
             ["watch", "all"] => self.watched = None,
             ["watch", partition] => self.watched = Some(PartitionId(number(partition) as u16)),
             ["state"] => self.state(),
+            ["suspects"] => self.suspects(),
             _ => self.control(words),
         }
     }
@@ -151,7 +152,11 @@ impl Script {
             ["sync", node, count] => self.moved(words, |cluster| cluster.sync(index(node), number(count))),
             ["apply", node] => self.moved(words, |cluster| cluster.apply(index(node), usize::MAX)),
             ["apply", node, count] => self.moved(words, |cluster| cluster.apply(index(node), number(count))),
-            ["read", node] => self.moved(words, |cluster| cluster.read_disk(index(node))),
+            ["read", node] => {
+                let pending = self.cluster.machines[index(node)].reads_pending();
+                assert!(pending > 0, "{node} wants nothing to be read");
+                (0..pending).for_each(|_| self.moved(words, |cluster| cluster.read_disk(index(node))));
+            }
             ["read", node, count] => {
                 (0..number(count)).for_each(|_| self.moved(words, |cluster| cluster.read_disk(index(node))));
             }
@@ -327,6 +332,18 @@ impl Script {
                 let line = self.member_state(node, id);
                 self.output.push_str(&line);
                 self.output.push('\n');
+            }
+        }
+    }
+
+    fn suspects(&mut self) {
+        for (index, machine) in self.cluster.machines.iter().enumerate() {
+            let suspects = machine.node.iter().flat_map(|node| node.suspects());
+            for suspect in
+                suspects.filter(|suspect| self.watched.is_none_or(|watched| watched == suspect.partition))
+            {
+                let (me, named) = (show_node(index), show_node(suspect.node.index()));
+                self.output.push_str(&format!("{me} says that {named} holds up epoch {}\n", suspect.epoch));
             }
         }
     }

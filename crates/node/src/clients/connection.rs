@@ -309,6 +309,9 @@ impl Connection {
 async fn say_goodbye(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     let mut unread = [0; 1_024];
-    let until_it_leaves = async { while stream.read(&mut unread).await? > 0 {} io::Result::Ok(()) };
+    let until_it_leaves = async {
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
     timeout(GOODBYE_TIMEOUT, until_it_leaves).await.unwrap_or(Ok(()))
 }

@@ -43,7 +43,7 @@ pub(crate) async fn sweep(server: Rc<Server>) {
             continue;
         }
         let due = engine.records().0.due(clock::unix_millis(), SWEEP_MAX);
-        let due = due.unwrap_or_else(|error| fatal::stop(&error));
+        let due = due.unwrap_or_else(|error| fatal::stop_for(&error));
         let mine: Vec<DataKey> =
             due.into_iter().filter(|key| heads.contains(&partition_of(engine, key))).collect();
         for batch in mine.chunks(LAPSES_MAX) {

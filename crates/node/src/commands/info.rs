@@ -423,7 +423,10 @@ impl RingFigures {
         ];
         for (partition, held, committed, pages) in &self.syncing {
             let pages = pages.map(|pages| format!(",pages={pages}")).unwrap_or_default();
-            fields.push(field(&format!("syncing_{partition}"), format_args!("held={held},committed={committed}{pages}")));
+            fields.push(field(
+                &format!("syncing_{partition}"),
+                format_args!("held={held},committed={committed}{pages}"),
+            ));
         }
         fields
     }

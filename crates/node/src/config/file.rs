@@ -14,8 +14,8 @@ use toml::Spanned;
 
 use super::{
     Cluster, ClusterNode, Config, ConfigError, Durability, HEARTBEAT_DEFAULT, LEASE_DEFAULT, LogLevel,
-    MAX_VALUE_DEFAULT, NodeSettings, OPERATION_TIMEOUT_DEFAULT, Password, READ_TIMEOUT_DEFAULT, REPLICAS_DEFAULT,
-    ReadFrom, VOTERS_MAX,
+    MAX_VALUE_DEFAULT, NodeSettings, OPERATION_TIMEOUT_DEFAULT, Password, READ_TIMEOUT_DEFAULT,
+    REPLICAS_DEFAULT, ReadFrom, VOTERS_MAX,
 };
 
 /// Every node is a partition and knows all others: far beyond this, tables and links stop being small.
@@ -238,11 +238,15 @@ impl Source<'_> {
             return Err(self.invalid(at, "voters lists a node twice".to_owned()));
         }
         if let Some(stranger) = voters.iter().find(|voter| nodes.iter().all(|node| node.name != **voter)) {
-            return Err(self.invalid(at, format!("voters lists {stranger:?}, which is not in [cluster] nodes")));
+            return Err(
+                self.invalid(at, format!("voters lists {stranger:?}, which is not in [cluster] nodes"))
+            );
         }
         if !(1..=VOTERS_MAX).contains(&voters.len()) {
             let count = voters.len();
-            return Err(self.invalid(at, format!("voters lists {count} nodes: give 1 to {VOTERS_MAX}, best 3 or 5")));
+            return Err(
+                self.invalid(at, format!("voters lists {count} nodes: give 1 to {VOTERS_MAX}, best 3 or 5"))
+            );
         }
         Ok(voters)
     }

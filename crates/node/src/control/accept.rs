@@ -51,7 +51,8 @@ pub(super) async fn accept(listener: TcpListener, identity: Arc<Identity>, host:
             tracing::warn!("turned away a connection from {from}: too many are introducing themselves");
             continue;
         };
-        let (identity, host, complaints) = (Arc::clone(&identity), Arc::clone(&host), Arc::clone(&complaints));
+        let (identity, host, complaints) =
+            (Arc::clone(&identity), Arc::clone(&host), Arc::clone(&complaints));
         tokio::spawn(async move {
             let ended = match welcome(&identity, &mut stream).await {
                 Ok((node, link, buffer)) => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use simpledynamo_chain::Millis;
-use simpledynamo_chain::control::{Controller, Decisions, Grant, LeaseTerms, Leadership, Renewer};
+use simpledynamo_chain::control::{Controller, Decisions, Grant, Leadership, LeaseTerms, Renewer};
 use simpledynamo_control::ControlGroup;
 use simpledynamo_storage::disk::Lives;
 use simpledynamo_topology::{Command, Member, NodeId, Session, Topology};
@@ -371,9 +371,10 @@ impl Driver {
         let Some(leaving) = &mut self.leaving else { return };
         let (topology, member) = (&self.topology, leaving.member);
         let is_over = !topology.is_live(member)
-            && topology.partitions().filter(|&partition| topology.keeps(member.node, partition)).all(
-                |partition| topology.chain(partition).is_open() || topology.is_headless(partition),
-            );
+            && topology
+                .partitions()
+                .filter(|&partition| topology.keeps(member.node, partition))
+                .all(|partition| topology.chain(partition).is_open() || topology.is_headless(partition));
         let has_waited = clock::boot_millis() >= leaving.began + LEAVE_TIMEOUT;
         if (is_over || has_waited || member.session == Session(0)) && !leaving.has_left {
             leaving.has_left = true;

@@ -40,8 +40,11 @@ pub(super) async fn seek(
             Step::WaitFor(missing) => {
                 shared.status().missing = missing.iter().copied().collect();
                 if told != missing {
-                    let missing: Vec<&str> = missing.iter().map(|node| names[node.index()].as_str()).collect();
-                    tracing::info!("the ring is new and forms once every voter was seen: waiting for {missing:?}");
+                    let missing: Vec<&str> =
+                        missing.iter().map(|node| names[node.index()].as_str()).collect();
+                    tracing::info!(
+                        "the ring is new and forms once every voter was seen: waiting for {missing:?}"
+                    );
                 }
                 told = missing;
             }

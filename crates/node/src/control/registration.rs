@@ -141,14 +141,21 @@ mod tests {
         assert_eq!(registration.step(0, &node, |_, _| false), Step::OldCopy);
         assert_eq!(registration.step(0, &node, |_, _| true), Step::Begin(Session(4)));
         let other = state(4, 44, StoreId(8), false);
-        assert_eq!(registration.step(0, &other, |_, _| false), Step::Begin(Session(4)), "that was another store");
+        assert_eq!(
+            registration.step(0, &other, |_, _| false),
+            Step::Begin(Session(4)),
+            "that was another store"
+        );
     }
 
     #[test]
     fn the_end_of_a_session_on_another_store_is_waited_for() {
         let mut registration = Registration::new(ME, STORE);
         assert_eq!(registration.step(0, &state(4, 44, StoreId(8), true), |_, _| false), Step::Wait);
-        assert_eq!(registration.step(0, &state(4, 44, StoreId(8), false), |_, _| false), Step::Begin(Session(4)));
+        assert_eq!(
+            registration.step(0, &state(4, 44, StoreId(8), false), |_, _| false),
+            Step::Begin(Session(4))
+        );
     }
 
     #[test]

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use simpledynamo_chain::control::LeaseTerms;
-use simpledynamo_control::{ControlGroup, ControlId, Options, Transport, TransportError};
+use simpledynamo_control::{
+    ControlError, ControlGroup, ControlId, Options, StoreError, Transport, TransportError,
+};
 use simpledynamo_ring::Ring;
-use simpledynamo_storage::disk::Lives;
+use simpledynamo_storage::disk::{Lives, mark_damaged};
 use simpledynamo_topology::NodeId;
 use simpledynamo_wire::peer::LinkKind;
 use tokio::net::TcpListener;
@@ -91,7 +93,7 @@ async fn run(
         ..Options::new(setup.folder.join("control"), me, identity.cluster.clone())
     };
     let group = ControlGroup::open(options, setup.ring, Road(control_links.clone())).await;
-    let group = group.unwrap_or_else(|error| fatal::stop(&error));
+    let group = group.unwrap_or_else(|error| stop_for(&setup.folder, &error));
     let (messages_sender, messages) = mpsc::channel(MESSAGES_MAX);
     let host = Door { group: group.clone(), messages: messages_sender, to_data: to_data.clone() };
     let listener = TcpListener::from_std(setup.listener)
@@ -117,6 +119,17 @@ async fn run(
         to_data,
     };
     driver::run(parts, Inputs { from_data, messages, refused }).await;
+}
+
+/// The control group's files cannot be used. If they are damaged, this voter may have forgotten what it voted for: it
+/// must not return as who it was, so its whole store is emptied at the next start.
+fn stop_for(folder: &Path, error: &ControlError) -> ! {
+    if matches!(error, ControlError::Store(StoreError::Damaged { .. }))
+        && let Err(error) = mark_damaged(folder)
+    {
+        tracing::error!("{error}");
+    }
+    fatal::stop(error)
 }
 
 /// The control group's road to other nodes.
@@ -159,7 +172,9 @@ impl Host for Door {
                                 None
                             }
                             None => {
-                                tracing::debug!("node {node} said something on a control link that is nothing");
+                                tracing::debug!(
+                                    "node {node} said something on a control link that is nothing"
+                                );
                                 None
                             }
                         }

@@ -235,7 +235,7 @@ impl<L: Log> Writer<L> {
                     WriterJob::Persist(more) => changes.extend(more),
                     WriterJob::Apply(changes) => self.apply(changes),
                     WriterJob::Trim(applied) => {
-                        self.log.trim(&applied).unwrap_or_else(|error| fatal::stop(&error));
+                        self.log.trim(&applied).unwrap_or_else(|error| fatal::stop_for(&error));
                     }
                     WriterJob::Close => {
                         self.write(changes);
@@ -263,7 +263,7 @@ impl<L: Log> Writer<L> {
         self.backlog.wait_for_room();
         let pulse = Arc::clone(&self.pulse);
         let writing = pulse.begin_sync();
-        self.log.append(&changes).unwrap_or_else(|error| fatal::stop(&error));
+        self.log.append(&changes).unwrap_or_else(|error| fatal::stop_for(&error));
         let dirty_since = *self.dirty.get_or_insert_with(Instant::now);
         let is_awaited = changes.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
         let must_sync = match self.sync {
@@ -296,7 +296,7 @@ impl<L: Log> Writer<L> {
 
     fn sync(&mut self) {
         if self.dirty.take().is_some() {
-            self.log.sync().unwrap_or_else(|error| fatal::stop(&error));
+            self.log.sync().unwrap_or_else(|error| fatal::stop_for(&error));
         }
         if !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
@@ -358,21 +358,21 @@ impl<D: Data> Applier<D> {
                 self.sync_and_trim();
             }
         }
-        self.data.sync().unwrap_or_else(|error| fatal::stop(&error));
+        self.data.sync().unwrap_or_else(|error| fatal::stop_for(&error));
     }
 
     fn apply(&mut self, batch: &[(PartitionId, Arc<Entry>)]) {
         if batch.is_empty() {
             return;
         }
-        let applied = self.data.apply(batch).unwrap_or_else(|error| fatal::stop(&error));
+        let applied = self.data.apply(batch).unwrap_or_else(|error| fatal::stop_for(&error));
         self.count(batch.iter().map(|(_, entry)| entry.weight()).sum());
         let _ = self.done.send(Done::Applied(applied));
     }
 
     fn install(&mut self, partition: PartitionId, attachment: u64, page: &Arc<CopyPage>) {
         let arc = &self.ring.partitions()[partition.index()];
-        self.data.install(partition, arc, page).unwrap_or_else(|error| fatal::stop(&error));
+        self.data.install(partition, arc, page).unwrap_or_else(|error| fatal::stop_for(&error));
         self.count(weight(&Apply::Page { partition, attachment, page: Arc::clone(page) }));
         let _ = self.done.send(Done::PageApplied { partition, attachment, number: page.number });
     }
@@ -383,7 +383,7 @@ impl<D: Data> Applier<D> {
     }
 
     fn sync_and_trim(&mut self) {
-        let held = self.data.sync().unwrap_or_else(|error| fatal::stop(&error));
+        let held = self.data.sync().unwrap_or_else(|error| fatal::stop_for(&error));
         self.unsynced = 0;
         let _ = self.writer.send(WriterJob::Trim(held));
     }
@@ -395,8 +395,17 @@ struct Reader<L, D: Data> {
     data: D,
     ring: Arc<Ring>,
     done: UnboundedSender<Done>,
-    /// The snapshots being copied, each with the number of its next page and the last key of the one before.
-    snapshots: BTreeMap<(PartitionId, u64), (D::Snapshot, u32, Option<DataKey>)>,
+    /// The snapshots being copied, by partition and attachment.
+    snapshots: BTreeMap<(PartitionId, u64), Copying<D::Snapshot>>,
+}
+
+/// A snapshot that is being copied.
+struct Copying<S> {
+    snapshot: S,
+    /// The number of the next page.
+    number: u32,
+    /// The last key of the page before.
+    after: Option<DataKey>,
 }
 
 impl<L: LogReader, D: Data> Reader<L, D> {
@@ -405,8 +414,9 @@ impl<L: LogReader, D: Data> Reader<L, D> {
             match job {
                 ReaderJob::Fetch(fetch) => self.fetch(&fetch),
                 ReaderJob::Copy(CopyStep::Begin { partition, attachment }) => {
-                    let snapshot = self.data.snapshot().unwrap_or_else(|error| fatal::stop(&error));
-                    self.snapshots.insert((partition, attachment), (snapshot, 0, None));
+                    let snapshot = self.data.snapshot().unwrap_or_else(|error| fatal::stop_for(&error));
+                    let copying = Copying { snapshot, number: 0, after: None };
+                    self.snapshots.insert((partition, attachment), copying);
                     self.read_page(partition, attachment);
                 }
                 ReaderJob::Copy(CopyStep::Next { partition, attachment }) => {
@@ -420,18 +430,18 @@ impl<L: LogReader, D: Data> Reader<L, D> {
     }
 
     fn fetch(&mut self, fetch: &Fetch) {
-        let entries = self.log.read(fetch).unwrap_or_else(|error| fatal::stop(&error));
+        let entries = self.log.read(fetch).unwrap_or_else(|error| fatal::stop_for(&error));
         let (partition, attachment) = (fetch.partition, fetch.attachment);
         let _ = self.done.send(Done::Fetched { partition, attachment, entries });
     }
 
     fn read_page(&mut self, partition: PartitionId, attachment: u64) {
-        let Some((snapshot, number, after)) = self.snapshots.get_mut(&(partition, attachment)) else { return };
+        let Some(copying) = self.snapshots.get_mut(&(partition, attachment)) else { return };
         let arc: &Partition = &self.ring.partitions()[partition.index()];
-        let page = snapshot.page(partition, arc, *number, after.take(), PAGE_BYTES);
-        let page = page.unwrap_or_else(|error| fatal::stop(&error));
-        *number += 1;
-        *after = page.records.last().map(|(key, _)| key.clone());
+        let page = copying.snapshot.page(partition, arc, copying.number, copying.after.take(), PAGE_BYTES);
+        let page = page.unwrap_or_else(|error| fatal::stop_for(&error));
+        copying.number += 1;
+        copying.after = page.records.last().map(|(key, _)| key.clone());
         if page.end.is_some() {
             self.snapshots.remove(&(partition, attachment));
         }

@@ -152,7 +152,8 @@ impl Engine {
     /// Reads a key: answered at once, or [`Engine::on_answer`] takes who waits for it.
     pub(crate) fn read(&self, query: Query) -> Answer {
         let Query::Get { key, .. } = &query else { unreachable!("other questions name their partition") };
-        let partition = self.look(|node| PartitionId::at(node.topology().ring().partition_of(Token::of(key))));
+        let partition =
+            self.look(|node| PartitionId::at(node.topology().ring().partition_of(Token::of(key))));
         self.ask(partition, query)
     }
 

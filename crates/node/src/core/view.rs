@@ -11,10 +11,10 @@ pub(crate) struct DataView(pub(crate) DiskData);
 
 impl Records for DataView {
     fn get(&self, key: &DataKey) -> Option<Record> {
-        self.0.get(key).unwrap_or_else(|error| fatal::stop(&error))
+        self.0.get(key).unwrap_or_else(|error| fatal::stop_for(&error))
     }
 
     fn range(&self, low: u64, high: u64) -> Box<dyn Iterator<Item = (DataKey, Record)> + '_> {
-        Box::new(self.0.range(low, high).map(|pair| pair.unwrap_or_else(|error| fatal::stop(&error))))
+        Box::new(self.0.range(low, high).map(|pair| pair.unwrap_or_else(|error| fatal::stop_for(&error))))
     }
 }

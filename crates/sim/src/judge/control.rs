@@ -44,7 +44,8 @@ impl World {
     fn note_machine(&mut self, node: NodeId, session: Session, store: StoreId) {
         let at = self.hosts.iter().position(|host| host.disk.store == store);
         if let Some(at) = at {
-            self.judge.machines.insert(Member { node, session }, (at, store));
+            let number = self.hosts[at].disk_number;
+            self.judge.machines.insert(Member { node, session }, (at, number));
         }
     }
 
@@ -81,7 +82,10 @@ impl World {
                     _ => false,
                 };
                 assert!(is_named, "I5: {member} is in {form:?} without having been synced");
-                assert!(is_whole(member), "I5: {member} becomes a member of {partition}, but lacks something");
+                assert!(
+                    is_whole(member),
+                    "I5: {member} becomes a member of {partition}, but lacks something"
+                );
             }
         }
         if matches!(command, Command::Opened { .. }) {
@@ -97,9 +101,8 @@ impl World {
         if let Command::Start { member, .. } = command {
             let others = after.preference(partition).filter(|&node| node != member.node);
             let chain = before.chain(partition);
-            let barred = others.into_iter().any(|node| {
-                after.live(node).is_some() && !chain.eligible.contains(&node)
-            });
+            let barred =
+                others.into_iter().any(|node| after.live(node).is_some() && !chain.eligible.contains(&node));
             self.scenarios.mark_if(Scenario::S22, barred);
         }
         let form = form.clone();

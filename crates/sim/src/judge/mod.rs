@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use simpledynamo_chain::{Entry, Envelope, Event, Message, Node, OpId, Version};
 use simpledynamo_ring::Ring;
-use simpledynamo_topology::{Epoch, Form, Generation, Member, PartitionId, Session, StoreId};
+use simpledynamo_topology::{Epoch, Form, Generation, Member, PartitionId, Session};
 
 use crate::host::Host;
 use crate::scenario::{Scenario, Scenarios};
@@ -46,8 +46,8 @@ pub(crate) struct Judge {
     renewals: BTreeMap<(usize, u64, Member, u64), u64>,
     revoked: BTreeSet<(Generation, Member)>,
     order: u64,
-    /// The machine that each session ran on.
-    machines: BTreeMap<Member, (usize, StoreId)>,
+    /// The machine that each session ran on, and the number of its disk then.
+    machines: BTreeMap<Member, (usize, u64)>,
 }
 
 impl Judge {
@@ -97,7 +97,9 @@ impl Judge {
     pub(crate) fn on_sent(&mut self, host: &Host, envelope: &Envelope, scenarios: &mut Scenarios) {
         let Envelope { partition, epoch, from, .. } = *envelope;
         let speaks_for_epoch = match &envelope.message {
-            Message::Append { entries, .. } | Message::Open { entries, .. } | Message::Ship { entries, .. } => {
+            Message::Append { entries, .. }
+            | Message::Open { entries, .. }
+            | Message::Ship { entries, .. } => {
                 entries.iter().for_each(|entry| self.check_name(partition, entry));
                 true
             }

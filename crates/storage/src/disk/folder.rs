@@ -4,8 +4,6 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::damage;
-use super::lives;
 use super::segment;
 use super::small;
 use crate::{Identity, StoreError};
@@ -127,9 +125,11 @@ impl Folder {
         remove_folder(&self.data())
     }
 
-    /// Removes all that makes the folder a store. Should this be interrupted, [`Folder::finish_emptying`] goes on:
-    /// a part of a store must never be taken for a whole one.
+    /// Takes away all that makes the folder a store, whoever wrote it, and keeps it in `set-aside` for people to look at,
+    /// in place of what was set aside before. Should this be interrupted, [`Folder::finish_emptying`] goes on: a part of
+    /// a store must never be taken for a whole one.
     pub(crate) fn empty(&self) -> Result<(), StoreError> {
+        remove_folder(&self.set_aside())?;
         small::replace(&self.emptying(), "")?;
         self.finish_emptying()
     }
@@ -139,12 +139,32 @@ impl Folder {
         if !small::exists(&self.emptying())? {
             return Ok(());
         }
-        small::remove(&self.identity())?;
-        remove_folder(&self.log())?;
-        remove_folder(&self.data())?;
-        small::remove(&lives::path(&self.path))?;
-        small::remove(&damage::path(&self.path))?;
+        create_folder(&self.set_aside())?;
+        // Without its identity the rest is no store any more.
+        self.put_aside(&self.identity())?;
+        let list_failed = |source| failed("cannot list", &self.path, source);
+        for entry in fs::read_dir(&self.path).map_err(list_failed)? {
+            let path = entry.map_err(list_failed)?.path();
+            if ![self.path.join("lock"), self.emptying(), self.set_aside(), self.identity()].contains(&path) {
+                self.put_aside(&path)?;
+            }
+        }
         small::remove(&self.emptying())
+    }
+
+    fn put_aside(&self, path: &Path) -> Result<(), StoreError> {
+        let name = path.file_name().unwrap_or_default();
+        match fs::rename(path, self.set_aside().join(name)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("cannot set aside", path, source));
+            }
+            _ => {}
+        }
+        sync_folder(&self.path)
+    }
+
+    fn set_aside(&self) -> PathBuf {
+        self.path.join("set-aside")
     }
 
     fn emptying(&self) -> PathBuf {

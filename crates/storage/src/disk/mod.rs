@@ -117,8 +117,9 @@ pub fn open(
     Ok(Opened { log, reader, data, recovered, uuid })
 }
 
-/// Removes the store in a folder, so that opening it creates a new one: of a store that is damaged, or is not the one
-/// that its node is known by. An interruption leaves a folder that counts as never used.
+/// Empties a folder, so that opening it creates a new store: of a store that is damaged, or is not the one that its node
+/// is known by. All that the folder held, whoever wrote it, is kept in its subfolder `set-aside`, until the next time. An
+/// interruption leaves a folder that counts as never used.
 ///
 /// # Errors
 /// When another process has the folder open, and when the disk refuses.

@@ -296,6 +296,10 @@ impl Machine {
         Some(event)
     }
 
+    pub(crate) fn reads_pending(&self) -> usize {
+        self.reads.len()
+    }
+
     fn next_page(&mut self, partition: PartitionId, attachment: u64) -> Option<Event> {
         let snapshot = self.snapshots.get_mut(&(partition, attachment))?;
         let rest = &snapshot.records[snapshot.read..];

@@ -11,7 +11,8 @@ mod network;
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Asked, Effects, Event, Limits, Node, Now, Operation, Outcome, Part, Query, ReadFrom, Reading, Timing,
+    Asked, Effects, Event, Limits, Message, Node, Now, Operation, Outcome, Part, Query, ReadFrom, Reading,
+    Timing,
 };
 use simpledynamo_ring::{Ring, Token};
 use simpledynamo_topology::{Command, Member, NodeId, PartitionId, Session, Void};
@@ -242,7 +243,7 @@ impl Cluster {
         let event = match parcel {
             Parcel::Up(_) => Event::LinkUp(node_id(from)),
             Parcel::Broken => Event::LinkDown(node_id(from)),
-            Parcel::Message(envelope) => Event::Message(envelope),
+            Parcel::Message(envelope) => Event::Message(*envelope),
         };
         self.step(to, event);
     }
@@ -371,7 +372,12 @@ impl Cluster {
             self.checks.on_release(index, clock, &self.machines, &self.control);
             let machine = &mut self.machines[index];
             let node = machine.node.as_mut().expect("it was up just now");
+            let before = machine.unflushed.send.len();
             node.release(clock, &mut machine.unflushed);
+            let mut released = machine.unflushed.send[before..].iter();
+            let is_answered = released.any(|answer| matches!(answer.message, Message::ReadDone { .. }));
+            let may_read = machine.node.as_ref().is_some_and(|node| machine.may_read(clock, node.topology()));
+            assert!(may_read || !is_answered, "I7: node {index} answers without a lease");
         }
         let effects = std::mem::take(&mut self.machines[index].unflushed);
         self.absorb(index, effects);
@@ -382,7 +388,7 @@ impl Cluster {
         self.checks.on_effects(index, &effects, &self.machines, &self.control);
         self.machines[index].absorb(&mut effects);
         for envelope in effects.send {
-            self.network.send(index, envelope.to.node.index(), Parcel::Message(envelope));
+            self.network.send(index, envelope.to.node.index(), Parcel::Message(Box::new(envelope)));
         }
         self.control.proposals.extend(effects.propose);
         self.checks.check(index, &self.machines, &self.control);
@@ -433,13 +439,31 @@ impl Cluster {
         moved
     }
 
-    /// Lets time pass, in small steps, until whatever can happen has.
+    /// Lets time pass, in small steps, until whatever can happen has; who offers to start a partition may.
     pub(crate) fn rest(&mut self) {
         for _ in 0..40 {
             self.settle();
             self.tick(100);
+            self.start_headless();
         }
         self.settle();
+    }
+
+    /// Has each partition of which no member lives started by who offers the most, as the controller does.
+    pub(crate) fn start_headless(&mut self) {
+        let topology = self.control.latest().clone();
+        for partition in topology.partitions().filter(|&partition| topology.is_headless(partition)) {
+            let epoch = topology.form(partition).expect("it had members").epoch;
+            let nodes = self.machines.iter().filter_map(|machine| machine.node.as_ref());
+            let offers = nodes.flat_map(|node| node.offers().into_iter().map(|offer| (offer, node.me())));
+            let best = offers
+                .filter(|(offer, _)| (offer.partition, offer.epoch) == (partition, epoch))
+                .max_by_key(|(offer, _)| (offer.open, offer.end));
+            if let Some((_, member)) = best {
+                let generation = topology.generation();
+                self.commit(&Command::Start { partition, epoch, member, generation }).ok();
+            }
+        }
     }
 
     /// The links that could be made: both ends are up.

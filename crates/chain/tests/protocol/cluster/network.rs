@@ -11,7 +11,7 @@ pub(crate) enum Parcel {
     Up(u64),
     /// To its sender: the link broke.
     Broken,
-    Message(Envelope),
+    Message(Box<Envelope>),
 }
 
 /// The links. A sender may use only the link that it has heard of: as long as it has not noticed that its link
