@@ -7,6 +7,7 @@ tests themselves be killed, the kernel ends the nodes (`serve --die-with-parent`
 
 import hashlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -211,6 +212,23 @@ class Node:
             return {}
         lines = info.decode().split("\r\n")
         return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def syncing(self):
+        """The partitions that this node lacks something of, by name, and how far it has come with each."""
+        prefix = "syncing_"
+        found = {}
+        for field, value in self.ring_info().items():
+            if field.startswith(prefix):
+                numbers = (pair.split("=") for pair in value.split(","))
+                found[field.removeprefix(prefix)] = {name: int(number) for name, number in numbers}
+        return found
+
+    def chain(self, partition):
+        """The members of a partition's chain, head first, as this node knows them."""
+        with self.client() as client:
+            ring = json.loads(client.ok("SD.RING"))
+        index = [node["name"] for node in ring["nodes"]].index(partition)
+        return next(chain["members"] for chain in ring["chains"] if chain["partition"] == index)
 
     def serves(self):
         """Whether the node says that every node serves all that it keeps, and that it may answer itself."""
