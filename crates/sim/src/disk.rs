@@ -108,6 +108,20 @@ impl Disk {
         (replicas, applied)
     }
 
+    /// Sabotage: op ids outlive the entries that were replaced.
+    pub(crate) fn keep_op_ids(&self, replicas: &mut BTreeMap<PartitionId, Durable>) {
+        for persist in self.batches.iter().flatten() {
+            let Persist::Append { partition, entry } = persist else { continue };
+            let durable = replicas.entry(*partition).or_default();
+            if let Some(writer) = durable.writers.0.get_mut(&entry.id.node)
+                && writer.session == entry.id.session
+                && entry.id.counter >= writer.floor
+            {
+                writer.done.entry(entry.id.counter).or_insert((entry.version, entry.reply.clone()));
+            }
+        }
+    }
+
     /// Applies a clean entry or a page to the data.
     pub(crate) fn apply(&mut self, apply: Apply) {
         self.data.apply(&apply);
@@ -129,9 +143,11 @@ impl Disk {
                     entries.iter().any(|entry| self.is_needed(*partition, entry))
                 }
                 Persist::Reset { .. } => true,
-                Persist::Installed { partition, base, .. } => {
-                    self.durable_data.applied.get(partition).is_none_or(|applied| applied.up_to < base.last.seq)
-                }
+                Persist::Installed { partition, base, .. } => self
+                    .durable_data
+                    .applied
+                    .get(partition)
+                    .is_none_or(|applied| applied.up_to < base.last.seq),
                 _ => false,
             };
             if self.batches[0].iter().any(is_needed) {
@@ -160,7 +176,8 @@ impl Disk {
                 found.insert(seq, entry);
             }
         };
-        for persist in self.batches.iter().flatten().filter(|persist| persist.partition() == fetch.partition) {
+        for persist in self.batches.iter().flatten().filter(|persist| persist.partition() == fetch.partition)
+        {
             match persist {
                 Persist::Append { entry, .. } => look(entry),
                 Persist::Open { entries, .. } => entries.iter().for_each(&mut look),

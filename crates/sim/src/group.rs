@@ -275,7 +275,6 @@ impl World {
     fn note_command(&mut self, before: &Topology, command: &Command, result: Result<(), Void>) {
         let scenario = match (command, result) {
             (Command::Down { .. }, Err(Void::OtherGeneration)) => Scenario::S5,
-            (Command::Register { .. }, Err(Void::OtherStore)) => Scenario::S34,
             (Command::Synced { .. }, Err(Void::Ended | Void::OtherEpoch)) => Scenario::S33,
             (Command::Opened { .. } | Command::Start { .. }, Err(Void::Already | Void::OtherEpoch)) => {
                 Scenario::S17
@@ -293,11 +292,8 @@ impl World {
         let host = &mut self.hosts[at];
         let seen = host.process.as_ref().expect("it works").seen;
         if can_hear && seen < newest {
-            let step = if self.random.chance(700) {
-                newest
-            } else {
-                seen + 1 + self.random.index(newest - seen)
-            };
+            let step =
+                if self.random.chance(700) { newest } else { seen + 1 + self.random.index(newest - seen) };
             self.apply_control(at, step);
         }
         let process = self.hosts[at].process.as_mut().expect("it works");

@@ -180,8 +180,7 @@ impl World {
         if let Some((key, _)) = records.last() {
             snapshot.after = Some(key.clone());
         }
-        let page =
-            CopyPage { number: snapshot.page, after, records, end: is_last.then_some(snapshot.end) };
+        let page = CopyPage { number: snapshot.page, after, records, end: is_last.then_some(snapshot.end) };
         snapshot.page += 1;
         if is_last {
             process.snapshots.remove(&(partition, attachment));

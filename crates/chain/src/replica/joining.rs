@@ -113,9 +113,7 @@ impl Replica {
                 let message = Message::PageStored { attachment, number };
                 effects.send.push(envelope(form, self.me, tail, message));
             }
-        } else if attachment.is_begun
-            && attachment.durable_told != Some(attachment.durable)
-        {
+        } else if attachment.is_begun && attachment.durable_told != Some(attachment.durable) {
             attachment.durable_told = Some(attachment.durable);
             let message = Message::Stored { attachment: attachment.number, up_to: attachment.durable };
             effects.send.push(envelope(form, self.me, tail, message));

@@ -82,7 +82,10 @@ impl World {
                     _ => false,
                 };
                 assert!(is_named, "I5: {member} is in {form:?} without having been synced");
-                assert!(is_whole(member), "I5: {member} becomes a member of {partition}, but lacks something");
+                assert!(
+                    is_whole(member),
+                    "I5: {member} becomes a member of {partition}, but lacks something"
+                );
             }
         }
         if matches!(command, Command::Opened { .. }) {
@@ -98,9 +101,8 @@ impl World {
         if let Command::Start { member, .. } = command {
             let others = after.preference(partition).filter(|&node| node != member.node);
             let chain = before.chain(partition);
-            let barred = others.into_iter().any(|node| {
-                after.live(node).is_some() && !chain.eligible.contains(&node)
-            });
+            let barred =
+                others.into_iter().any(|node| after.live(node).is_some() && !chain.eligible.contains(&node));
             self.scenarios.mark_if(Scenario::S22, barred);
         }
         let form = form.clone();

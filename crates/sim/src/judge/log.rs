@@ -199,7 +199,8 @@ impl Judge {
 
     pub(crate) fn on_answered(&self, partition: PartitionId, version: Version, reply: &Reply) {
         let entry = self.committed(partition).get(version.seq as usize - 1);
-        let entry = entry.unwrap_or_else(|| panic!("I13: {version} of {partition} is acknowledged, not committed"));
+        let entry =
+            entry.unwrap_or_else(|| panic!("I13: {version} of {partition} is acknowledged, not committed"));
         assert_eq!(entry.version, version, "I13: something else was committed there");
         assert_eq!(&entry.reply, reply, "I13: the reply is the stored one");
     }
@@ -209,7 +210,10 @@ impl Judge {
         for (node, writer) in &durable.writers.0 {
             for (counter, (version, _)) in &writer.done {
                 let is_there = durable.version_at(version.seq).is_none_or(|known| known == *version);
-                assert!(is_there, "I12: {node}/{counter} of {partition} is known as {version}, which is gone");
+                assert!(
+                    is_there,
+                    "I12: {node}/{counter} of {partition} is known as {version}, which is gone"
+                );
             }
         }
     }

@@ -97,7 +97,9 @@ impl Judge {
     pub(crate) fn on_sent(&mut self, host: &Host, envelope: &Envelope, scenarios: &mut Scenarios) {
         let Envelope { partition, epoch, from, .. } = *envelope;
         let speaks_for_epoch = match &envelope.message {
-            Message::Append { entries, .. } | Message::Open { entries, .. } | Message::Ship { entries, .. } => {
+            Message::Append { entries, .. }
+            | Message::Open { entries, .. }
+            | Message::Ship { entries, .. } => {
                 entries.iter().for_each(|entry| self.check_name(partition, entry));
                 true
             }

@@ -70,7 +70,10 @@ impl Judge {
     ) {
         let check = |key: &Bytes, version| {
             let is_good = self.places(key, version, committed).is_some();
-            assert!(is_good, "I20: {key:?} is read as {version:?}, older than entry {committed} of {partition}");
+            assert!(
+                is_good,
+                "I20: {key:?} is read as {version:?}, older than entry {committed} of {partition}"
+            );
         };
         match (query, reading) {
             (Query::Get { key, .. }, Reading::Absent) => check(key, None),
