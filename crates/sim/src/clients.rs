@@ -93,7 +93,7 @@ impl Clients {
         self.doubled.insert(id);
     }
 
-    pub(crate) fn on_death(&mut self, at: usize, _: Micros) {
+    pub(crate) fn on_death(&mut self, at: usize) {
         for done in self.operations.iter_mut().filter(|done| done.at == at && done.outcome.is_none()) {
             done.is_lost = true;
         }
@@ -102,20 +102,6 @@ impl Clients {
     /// Operations that wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.operations.iter().filter(|done| done.outcome.is_none() && !done.is_lost).count()
-    }
-
-    pub(crate) fn total(&self) -> usize {
-        self.operations.len()
-    }
-
-    /// How long the slowest write that was answered took, of those called in a span.
-    pub(crate) fn slowest(&self, from: Micros, to: Micros) -> Micros {
-        let called = self.operations.iter().filter(|done| (from..to).contains(&done.invoked));
-        called
-            .filter(|done| matches!(done.request, Request::Write(..)))
-            .filter_map(|done| done.outcome.as_ref().map(|(returned, _)| returned - done.invoked))
-            .max()
-            .unwrap_or_default()
     }
 
     fn draw(&mut self, random: &mut Random, reads: u64) -> (Bytes, PartitionId, Request) {
