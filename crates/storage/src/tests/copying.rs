@@ -423,3 +423,15 @@ fn a_loss_of_power_leaves_a_copy_whole_or_nothing_of_it() {
         }
     }
 }
+
+/// An entry that is applied after the log dropped it: had the log lost that again, it would lack what the data holds.
+#[test]
+fn a_loss_of_power_does_not_part_the_log_from_what_was_applied_late() {
+    let bench = MemoryBench::new();
+    let (mut opened, mut old, _) = standing(&bench);
+    opened.log.append(&[old.put(key_in(P, 70), "late", None)]).expect("the disk works");
+    opened.log.append(&[old.reset()]).expect("the disk works");
+    opened.data.apply(&old.entries(60, 61)).expect("the disk works");
+    bench.0.lose_power(Unsynced { log: 0, data: usize::MAX });
+    assert!(bench.open().recovered.replicas[&P].is_incomplete);
+}
