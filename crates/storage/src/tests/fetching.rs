@@ -143,7 +143,7 @@ fn who_stopped_at_the_end_of_what_is_gone_reads_on<B: Bench>() {
         let mut author = Author::new(P.0);
         let mut opened = bench.open();
         for _ in 0..20 {
-            opened.log.append(&[author.put("key", "value", None)]).expect("the disk works");
+            opened.log.append(&[author.put("key", &"v".repeat(100), None)]).expect("the disk works");
         }
         let read = opened.reader.read(&author.fetch(1, stop, 1 << 20)).expect("nothing is damaged");
         assert_eq!(read.map(|entries| entries.len() as u64), Some(stop));
