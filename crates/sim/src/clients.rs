@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Condition, Expiry, ExpiryCondition, OpId, Operation, OperationError, Outcome, PageRequest, Part, Query, Reading, Reply, Version,
+    Condition, Expiry, ExpiryCondition, OpId, Operation, OperationError, Outcome, PageRequest, Part, Query,
+    Reading, Reply, Version,
 };
 use simpledynamo_ring::{Ring, Token};
 use simpledynamo_topology::PartitionId;

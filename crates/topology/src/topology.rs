@@ -250,8 +250,13 @@ impl Topology {
         }
     }
 
+    /// A node that a command names; a command that names another must not stop whoever applies it.
+    fn known(&self, node: NodeId) -> Result<&NodeState, Void> {
+        self.state.nodes.get(node.index()).ok_or(Void::NoSuch)
+    }
+
     fn register(&mut self, node: NodeId, replaces: Session, store: StoreId, nonce: u64) -> Result<(), Void> {
-        let before = *self.state.nodes.get(node.index()).ok_or(Void::NoSuch)?;
+        let before = *self.known(node)?;
         if before.session != replaces {
             return Err(Void::OtherSession);
         }
@@ -311,7 +316,7 @@ impl Topology {
     }
 
     fn down(&mut self, member: Member, generation: Generation) -> Result<(), Void> {
-        self.state.nodes.get(member.node.index()).ok_or(Void::NoSuch)?;
+        self.known(member.node)?;
         if generation != self.state.generation {
             return Err(Void::OtherGeneration);
         }
@@ -356,6 +361,7 @@ impl Topology {
         generation: Generation,
     ) -> Result<(), Void> {
         let chain = self.state.chains.get(partition.index()).ok_or(Void::NoSuch)?;
+        self.known(member.node)?;
         if generation != self.state.generation {
             return Err(Void::OtherGeneration);
         }
@@ -377,6 +383,7 @@ impl Topology {
 
     fn synced(&mut self, partition: PartitionId, epoch: Epoch, member: Member) -> Result<(), Void> {
         let chain = self.state.chains.get(partition.index()).ok_or(Void::NoSuch)?;
+        self.known(member.node)?;
         let form = chain.form.as_ref().filter(|form| form.epoch == epoch).ok_or(Void::OtherEpoch)?;
         if chain.opened != epoch {
             return Err(Void::OtherEpoch);

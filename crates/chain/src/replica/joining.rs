@@ -70,6 +70,23 @@ impl Joining {
     }
 }
 
+impl Attachment {
+    /// What the tail has not been told yet.
+    fn news(&mut self) -> Option<Message> {
+        let attachment = self.number;
+        if let Some(copying) = &mut self.copying {
+            let is_news = copying.stored_told < copying.stored;
+            copying.stored_told = copying.stored;
+            return is_news.then(|| Message::PageStored { attachment, number: copying.stored - 1 });
+        }
+        if !self.is_begun || self.durable_told == Some(self.durable) {
+            return None;
+        }
+        self.durable_told = Some(self.durable);
+        Some(Message::Stored { attachment, up_to: self.durable })
+    }
+}
+
 impl Replica {
     /// The chain has a form that this replica is not in, though it keeps the partition.
     pub(super) fn begin_joining(&mut self, form: &Form, is_open: bool, effects: &mut Effects) {
@@ -87,8 +104,12 @@ impl Replica {
         self.ask(now, effects);
     }
 
-    /// Asks the tail to be attached; again and again, since the tail may have let go without a word.
+    /// Asks the tail to be attached; again and again, since the tail may have let go without a word. What this replica
+    /// says to hold must be durable: the tail counts on it at once.
     fn ask(&mut self, now: Millis, effects: &mut Effects) {
+        if self.installing.is_some() {
+            return;
+        }
         let held = self.log.version_at(self.log.watermark).filter(|_| !self.log.is_incomplete);
         let Phase::Joining(joining) = &mut self.phase else { return };
         if !joining.is_open || now < joining.ask_at {
@@ -105,17 +126,7 @@ impl Replica {
         self.clean_what_is_durable(effects);
         let Phase::Joining(joining) = &mut self.phase else { return };
         let (form, tail) = (&joining.form, joining.form.tail());
-        let Some(attachment) = &mut joining.attachment else { return };
-        if let Some(copying) = &mut attachment.copying {
-            if copying.stored_told < copying.stored {
-                copying.stored_told = copying.stored;
-                let (attachment, number) = (attachment.number, copying.stored - 1);
-                let message = Message::PageStored { attachment, number };
-                effects.send.push(envelope(form, self.me, tail, message));
-            }
-        } else if attachment.is_begun && attachment.durable_told != Some(attachment.durable) {
-            attachment.durable_told = Some(attachment.durable);
-            let message = Message::Stored { attachment: attachment.number, up_to: attachment.durable };
+        if let Some(message) = joining.attachment.as_mut().and_then(Attachment::news) {
             effects.send.push(envelope(form, self.me, tail, message));
         }
     }
@@ -171,6 +182,7 @@ impl Replica {
             self.forget_above(self.applied);
             self.persist(Persist::Reset { partition }, effects);
             (self.applied, self.counts) = (0, Counts::default());
+            self.installing = None;
         } else {
             self.forget_above(watermark);
             self.persist(Persist::Cut { partition, attachment: number, watermark }, effects);
@@ -240,10 +252,12 @@ impl Replica {
         attachment.durable = base.last.seq;
         (self.versions, self.weight) = (Versions::default(), 0);
         (self.applied, self.counts) = (base.last.seq, counts);
+        self.installing = Some(number);
         self.persist(Persist::Installed { partition: self.partition, attachment: number, base }, effects);
     }
 
     pub(super) fn on_installed_durable(&mut self, number: u64) {
+        self.installing.take_if(|installing| *installing == number);
         if let Phase::Joining(Joining { attachment: Some(attachment), .. }) = &mut self.phase
             && attachment.number == number
         {

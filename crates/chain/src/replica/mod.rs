@@ -71,6 +71,8 @@ pub struct Replica {
     weight: usize,
     applied: u64,
     counts: Counts,
+    /// The attachment whose copy the data holds whole, while the log does not say so durably.
+    installing: Option<u64>,
     phase: Phase,
     /// Reads of dirty keys, by the entry that must be clean first.
     waiting: BTreeMap<u64, Vec<Waiting>>,
@@ -116,6 +118,7 @@ impl Replica {
             weight: 0,
             applied: applied.up_to,
             counts: applied.counts,
+            installing: None,
             phase: Phase::Idle,
             waiting: BTreeMap::new(),
             waiting_count: 0,

@@ -17,8 +17,7 @@ use crate::{
 /// a few hundred bytes in flight this is never met; it stops a flood of large values from filling memory.
 const UNAPPLIED_BYTES_MAX: usize = 64 << 20;
 
-/// The number of an attachment is made of its epoch and of its place in it, so that the disk's word on one of an earlier
-/// epoch is never taken for that on the present one.
+/// An attachment's number is its epoch, and in so many bits a count.
 const ATTACHMENT_BITS: u32 = 32;
 
 /// What a member of an open epoch knows, and what it has told its neighbours.
@@ -52,6 +51,8 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(form: Form, me: NodeId, watermark: u64, end: u64) -> Self {
         let is_head = form.head().node == me;
+        // Numbers of attachments differ from those of other epochs too: what the disk reports late of one must not be
+        // taken for another's.
         let attached = form.epoch.0 << ATTACHMENT_BITS;
         Self {
             form,

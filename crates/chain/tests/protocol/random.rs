@@ -1,7 +1,7 @@
 //! Whole runs drawn from seeds: a phase of faults under the invariants, then everything heals, and what was
 //! asked must be answered, the replicas alike, and every answer explicable.
 //!
-//! `SEEDS=n` runs that many seeds, `SEED=n` runs one of them and prints what happens in it.
+//! `SEEDS=n` runs that many seeds, `FROM=n` where to begin, `SEED=n` runs one of them and prints what happens in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,16 +10,23 @@ use bytes::Bytes;
 use simpledynamo_chain::{
     Condition, Event, Expiry, Message, Operation, OperationError, Outcome, ReadFrom, Reading, Reply,
 };
-use simpledynamo_topology::PartitionId;
+use simpledynamo_topology::{Command, Member, PartitionId, Session};
 
-use crate::cluster::{Cluster, Parcel};
+use crate::cluster::{Cluster, Parcel, node_id};
 use crate::history::{Action, Op, Told, is_linearizable};
 
 /// Takes some ten seconds on a slow core.
 const SEEDS: u64 = 4_000;
 
 /// What a sweep must have met, or its weather is too fair.
-const MARKS: [&str; 11] = [
+const MARKS: [&str; 18] = [
+    "a chain is put in ring order",
+    "a joiner becomes a member",
+    "a joiner cuts its log",
+    "a joiner is copied as a whole",
+    "a lease runs out before an answer is sent",
+    "a member leaves a chain",
+    "a partition is started",
     "a broken chain refuses a write",
     "a read is refused",
     "a read waits until its key is clean",
@@ -74,6 +81,9 @@ struct Weather {
     cut: usize,
     copy: usize,
     client: usize,
+    lease: usize,
+    /// How slowly the control group decides, and its decisions become known.
+    control: usize,
     /// Deliver, sync and apply one thing at a time, or more.
     burst: usize,
 }
@@ -87,6 +97,8 @@ struct Run {
     asked: BTreeMap<(usize, u64, u64), (String, usize)>,
     /// Copies of messages that the network delivers late.
     late: Vec<(usize, usize, Parcel)>,
+    /// Copies of proposals that are decided late.
+    late_commands: Vec<Command>,
     clock: u64,
 }
 
@@ -100,6 +112,8 @@ impl Run {
             cut: rare(&mut dice, 10),
             copy: rare(&mut dice, 8),
             client: dice.pick(&[3, 6, 12]).expect("some"),
+            lease: rare(&mut dice, 20),
+            control: dice.pick(&[1, 2, 6]).expect("some"),
             burst: dice.pick(&[1, 1, 3]).expect("some"),
         };
         let mut cluster = Cluster::new(nodes);
@@ -120,6 +134,7 @@ impl Run {
             history: BTreeMap::new(),
             asked: BTreeMap::new(),
             late: Vec::new(),
+            late_commands: Vec::new(),
             clock: 0,
         }
     }
@@ -133,7 +148,7 @@ impl Run {
             (0..self.cluster.machines.len()).filter(|&index| !self.cluster.is_up(index)).collect();
         while !off.is_empty() {
             let next = off.remove(self.dice.below(off.len()));
-            self.cluster.start(next);
+            self.cluster.boot(next);
         }
         let mut pairs = self.cluster.pairs();
         pairs.retain(|&(x, y)| !self.cluster.network.is_connected(x, y));
@@ -145,6 +160,9 @@ impl Run {
 
     fn faults(&mut self) {
         self.start_all();
+        for index in self.nodes() {
+            self.cluster.register(index);
+        }
         if self.dice.one_in(2) {
             self.cluster.settle();
         }
@@ -175,6 +193,10 @@ impl Run {
         if self.dice.one_in(self.weather.client) {
             self.call();
         }
+        if self.dice.one_in(self.weather.lease) {
+            self.lease();
+        }
+        self.control();
         if self.dice.one_in(10) {
             let millis = self.dice.pick(&[1, 20, 50, 150, 400]).expect("some");
             self.cluster.tick(millis);
@@ -184,6 +206,13 @@ impl Run {
         {
             self.cluster.machines[index].flush_data();
         }
+        if self.dice.one_in(40)
+            && let Some(index) = self.dice.pick(&self.nodes())
+        {
+            let partition = PartitionId::at(self.dice.below(self.cluster.machines.len()));
+            let up_to = self.dice.below(12) as u64;
+            self.cluster.machines[index].trim(partition, up_to);
+        }
         self.deliver();
         if self.dice.one_in(2)
             && let Some((at, about)) = self.dice.pick(&self.cluster.network.newsworthy())
@@ -191,7 +220,10 @@ impl Run {
             self.cluster.hear(at, about);
         }
         if let Some(index) = self.dice.pick(&self.nodes()) {
-            match self.dice.below(3) {
+            match self.dice.below(4) {
+                3 => {
+                    self.cluster.read_disk(index);
+                }
                 0 => {
                     let count = 1 + self.dice.below(2 * self.weather.burst);
                     self.cluster.sync(index, count);
@@ -212,20 +244,130 @@ impl Run {
             let is_message = matches!(self.cluster.network.front(from, to), Some(Parcel::Message(_)));
             if is_message && self.cluster.is_up(to) && self.dice.one_in(3) {
                 if let Some(Parcel::Message(envelope)) = self.cluster.network.take(from, to) {
-                    self.cluster.step_unflushed(to, Event::Message(envelope));
+                    self.cluster.step_unflushed(to, Event::Message(*envelope));
                 }
             } else {
                 self.cluster.deliver(from, to);
             }
         }
-        self.cluster.flush(to);
+        // Its driver may be busy with other things first.
+        if self.dice.below(6) > 0 {
+            self.cluster.flush(to);
+        }
+    }
+
+    /// The control group decides, nodes learn of it, sessions end and begin.
+    fn control(&mut self) {
+        if self.dice.one_in(self.weather.control) {
+            let proposals = &mut self.cluster.control.proposals;
+            match self.dice.below(12) {
+                0 if !proposals.is_empty() => {
+                    let at = self.dice.below(proposals.len());
+                    self.late_commands.extend(proposals.get(at).cloned());
+                }
+                1 => drop(proposals.pop_front()),
+                2 if !self.late_commands.is_empty() => {
+                    let at = self.dice.below(self.late_commands.len());
+                    let command = self.late_commands.swap_remove(at);
+                    self.cluster.commit(&command).ok();
+                }
+                _ => drop(self.cluster.decide()),
+            }
+        }
+        if self.dice.one_in(self.weather.control)
+            && let Some(index) = self.dice.pick(&self.nodes())
+        {
+            let known = self.known(index);
+            let news = self.cluster.control.version() - known;
+            let version = if self.dice.one_in(2) {
+                known + news
+            } else {
+                known + self.dice.below(news as usize + 1) as u64
+            };
+            self.cluster.learn(index, version);
+        }
+        if self.dice.one_in(4 * self.weather.control)
+            && let Some(index) = self.dice.pick(&self.nodes())
+            && self.has_no_session(index)
+        {
+            let command = self.cluster.registration(index);
+            self.cluster.control.proposals.push_back(command);
+        }
+        if self.dice.one_in(8 * self.weather.control) {
+            self.down();
+        }
+        if self.dice.one_in(8 * self.weather.control) {
+            let is_careful = self.dice.below(4) > 0;
+            self.start(is_careful);
+        }
+    }
+
+    fn known(&self, index: usize) -> u64 {
+        self.cluster.machines[index].node.as_ref().expect("it is up").topology().version()
+    }
+
+    fn has_no_session(&self, index: usize) -> bool {
+        self.cluster.machines[index].node.as_ref().expect("it is up").me().session == Session(0)
+    }
+
+    /// Ends a session of which is certain that it reads no more.
+    fn down(&mut self) {
+        let all: Vec<usize> = (0..self.cluster.machines.len()).collect();
+        let over: Vec<usize> = all.into_iter().filter(|&index| self.is_over(index)).collect();
+        if let Some(index) = self.dice.pick(&over) {
+            self.cluster.down(index).expect("its session lives");
+        }
+    }
+
+    fn is_over(&self, index: usize) -> bool {
+        let machine = &self.cluster.machines[index];
+        let state = *self.cluster.control.latest().node(node_id(index));
+        let is_gone = machine.node.is_none() || machine.nonce() != state.nonce;
+        let is_revoked = !machine.is_granted && self.cluster.millis >= machine.lease_end();
+        state.is_live && (is_gone || is_revoked)
+    }
+
+    /// Has partitions started of which no member lives: by who offers it, or by anybody.
+    fn start(&mut self, is_careful: bool) {
+        let topology = self.cluster.control.latest().clone();
+        for partition in topology.partitions().filter(|&partition| topology.is_headless(partition)) {
+            let epoch = topology.form(partition).expect("it had members").epoch;
+            let offer = |&index: &usize| {
+                let node = self.cluster.machines[index].node.as_ref().expect("it is up");
+                node.offers().into_iter().find(|offer| (offer.partition, offer.epoch) == (partition, epoch))
+            };
+            let mut nodes = self.nodes();
+            if is_careful {
+                nodes.retain(|index| offer(index).is_some());
+            }
+            nodes.sort_by_key(|index| offer(index).map(|offer| (offer.open, offer.end)));
+            let chosen = if self.dice.one_in(4) { self.dice.pick(&nodes) } else { nodes.last().copied() };
+            let Some(index) = chosen else { continue };
+            let member = Member { node: node_id(index), session: topology.session(node_id(index)) };
+            let generation = topology.generation();
+            self.cluster.commit(&Command::Start { partition, epoch, member, generation }).ok();
+        }
+    }
+
+    /// A node loses its leases, or gets them again, or stands still.
+    fn lease(&mut self) {
+        let Some(index) = self.dice.pick(&self.nodes()) else { return };
+        let machine = &mut self.cluster.machines[index];
+        match self.dice.below(3) {
+            0 => machine.is_granted = false,
+            1 => machine.is_granted = true,
+            _ => machine.stall = self.dice.pick(&[100, 600]).expect("some"),
+        }
     }
 
     fn crash(&mut self) {
         let Some(index) = self.dice.pick(&self.nodes()) else { return };
         let kept = if self.dice.one_in(2) { 0 } else { self.dice.below(5) };
         let data_lost = self.dice.one_in(2);
-        self.cluster.say(None, || format!("{index} crashes, keeps {kept}, data lost: {data_lost}"));
+        let is_wiped = self.dice.one_in(6) && self.is_spare(index);
+        self.cluster.say(None, || {
+            format!("{index} crashes, keeps {kept}, data lost: {data_lost}, wiped: {is_wiped}")
+        });
         self.cluster.crash(index, kept, data_lost);
         self.asked.retain(|&(node, _, _), (key, at)| {
             if node == index {
@@ -233,6 +375,27 @@ impl Run {
             }
             node != index
         });
+        if is_wiped {
+            // What it has proposed might make it the only one who knows.
+            self.cluster.control.proposals.clear();
+            self.late_commands.clear();
+            self.cluster.down(index).ok();
+            self.cluster.machines[index].wipe();
+            self.cluster.checks.on_wipe(index, &self.cluster.control);
+        }
+    }
+
+    /// Whether the disk of a node may be lost: others live who hold all that it holds.
+    fn is_spare(&self, index: usize) -> bool {
+        let topology = self.cluster.control.latest();
+        let lives = |member: &Member| {
+            let machine = &self.cluster.machines[member.node.index()];
+            topology.is_live(*member) && machine.node.is_some() && member.node != node_id(index)
+        };
+        topology
+            .partitions()
+            .filter(|&partition| topology.keeps(node_id(index), partition))
+            .all(|partition| topology.form(partition).is_some_and(|form| form.members.iter().any(lives)))
     }
 
     fn restart(&mut self) {
@@ -240,7 +403,7 @@ impl Run {
             (0..self.cluster.machines.len()).filter(|&index| !self.cluster.is_up(index)).collect();
         let Some(index) = self.dice.pick(&off) else { return };
         self.cluster.say(None, || format!("{index} restarts"));
-        self.cluster.start(index);
+        self.cluster.boot(index);
         for other in self.nodes() {
             if other != index && self.dice.below(4) > 0 {
                 self.cluster.connect(index, other);
@@ -320,8 +483,8 @@ impl Run {
     }
 
     fn asked_for(&mut self, index: usize, request: u64, key: &str, at: usize) {
-        let session = self.cluster.machines[index].session;
-        self.asked.insert((index, session, request), (key.to_owned(), at));
+        let life = self.cluster.machines[index].life;
+        self.asked.insert((index, life, request), (key.to_owned(), at));
     }
 
     fn answered(&mut self, key: &str, at: usize, told: Told) {
@@ -334,7 +497,7 @@ impl Run {
     /// Takes the answers that have come.
     fn collect(&mut self) {
         for answer in std::mem::take(&mut self.cluster.answers) {
-            let name = (answer.node, answer.session, answer.request);
+            let name = (answer.node, answer.life, answer.request);
             let Some((key, at)) = self.asked.remove(&name) else { continue };
             match answer.outcome {
                 Outcome::Written { reply, .. } => {
@@ -353,11 +516,33 @@ impl Run {
     fn heal(&mut self) {
         self.cluster.say(None, || "all heals".into());
         self.late.clear();
+        self.late_commands.clear();
+        for machine in &mut self.cluster.machines {
+            machine.is_granted = true;
+            machine.stall = 0;
+        }
         self.start_all();
-        for _ in 0..60 {
+        for round in 0..80 {
+            for index in self.nodes() {
+                let state = *self.cluster.control.latest().node(node_id(index));
+                let is_own = self.cluster.machines[index].nonce() == state.nonce;
+                if state.is_live && !is_own {
+                    self.cluster.down(index).expect("it lives");
+                }
+                if self.has_no_session(index) && !(state.is_live && is_own) {
+                    self.cluster.register(index);
+                }
+            }
             self.cluster.settle();
             self.cluster.tick(100);
             self.collect();
+            if round > 10 {
+                self.start(true);
+            }
+        }
+        for index in self.nodes() {
+            let node = self.cluster.machines[index].node.as_ref().expect("all are up");
+            assert!(node.is_whole(), "I22: the chains are whole in the eyes of node {index}");
         }
         assert!(self.asked.is_empty(), "every request is answered in the end: {:?}", self.asked);
     }
@@ -393,7 +578,8 @@ impl Run {
                 let same = |at: usize| member(at).data.applied.get(&id).copied().unwrap_or_default();
                 assert_eq!(same(other), same(first), "I22: the data has come equally far");
                 for (node, writer) in &expected.writers.0 {
-                    let held = log.writers.0.get(node).expect("I22: the op id tables are alike");
+                    let held = log.writers.0.get(node).cloned().unwrap_or_default();
+                    // A write that was rolled back leaves its session behind, and nothing else.
                     if held.session == writer.session {
                         let floor = held.floor.max(writer.floor);
                         let awaited = |done: &BTreeMap<u64, _>| done.range(floor..).count();
@@ -402,6 +588,9 @@ impl Run {
                             awaited(&writer.done),
                             "I22: op id tables, node {node}"
                         );
+                    } else {
+                        let newer = if held.session < writer.session { writer } else { &held };
+                        assert!(newer.done.is_empty(), "I22: op id tables, node {node}");
                     }
                 }
             }
@@ -498,7 +687,7 @@ fn number(name: &str) -> Option<u64> {
 fn random_runs_keep_the_invariants() {
     let (first, count) = match number("SEED") {
         Some(seed) => (seed, 1),
-        None => (0, number("SEEDS").unwrap_or(SEEDS)),
+        None => (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(SEEDS)),
     };
     let mut met = BTreeSet::new();
     for seed in first..first + count {

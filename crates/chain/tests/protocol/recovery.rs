@@ -24,15 +24,6 @@ fn connect(cluster: &mut Cluster) {
     }
 }
 
-/// Lets time pass until whatever can be answered is.
-fn rest(cluster: &mut Cluster) {
-    for _ in 0..30 {
-        cluster.settle();
-        cluster.tick(100);
-    }
-    cluster.settle();
-}
-
 fn orders(items: &[usize]) -> Vec<Vec<usize>> {
     if items.len() <= 1 {
         return vec![items.to_vec()];
@@ -85,7 +76,7 @@ fn interrupted(steps: usize, faults: impl Fn(&mut Cluster)) {
     }
     faults(&mut cluster);
     connect(&mut cluster);
-    rest(&mut cluster);
+    cluster.rest();
     let acknowledged = cluster.answers.iter().filter(|answer| answer.node == 1).count() as i64;
     let values: Vec<i64> = (0..3).map(|node| integer(cluster.read(node, "n"))).collect();
     assert!(values.iter().all(|&value| value == values[0]), "all members tell the same: {values:?}");
@@ -167,7 +158,7 @@ fn five_nodes_form_all_chains_from_any_start_order() {
                     cluster.settle();
                 }
             }
-            rest(&mut cluster);
+            cluster.rest();
             for node in 0..5 {
                 let replicas = cluster.machines[node].node.as_ref().expect("it runs").replicas();
                 assert_eq!(replicas.len(), 3, "a node keeps three partitions");

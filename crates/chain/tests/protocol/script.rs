@@ -4,34 +4,42 @@
 //! |---|---|
 //! | `ring 3` | three nodes, started, linked, and at rest |
 //! | `machines 3` | three machines that are off |
-//! | `start a`, `restart b [alone]` | a machine starts; `restart` also links it to all that run |
+//! | `start a`, `restart b [alone]` | a machine starts, and registers; `restart` also links it to all that run |
+//! | `boot a` | a machine starts, and does not register yet |
 //! | `crash b [keep n] [lose data]` | it stops; the first n changes under way are still durable |
+//! | `register b [late x]`, `down b` | the control group decides so; or the registration is kept for later |
+//! | `start partition with b` | as the controller does when no member lives |
+//! | `control [n\|all]`, `void` | the next proposals are decided, or lost |
+//! | `learn a [to n]` | a node learns what was decided, up to a version |
+//! | `lease a 100`, `no lease a`, `stall a 100` | a grant for so long; no grants; time passes at its next capture |
 //! | `put a k=1 [nx] [px=100]`, `del`, `incr`, `lapse a k 1.2` | a client of node a writes |
 //! | `get a k`, `page a [from..to] [count]`, `count a` | a client of node a asks |
 //! | `deliver a->b [n\|all]`, `lose a->b`, `double a->b` | the next messages over a link |
 //! | `keep a->b x`, `late x` | takes a copy of the next message, and hands it over later |
 //! | `link up a->b`, `link down a->b`, `a-b` for both ways | links |
-//! | `sync b [n]`, `apply b [n]` | changes become durable, clean entries go to the data |
-//! | `damage b n` | the last n changes on the disk of b, which is off, are lost |
+//! | `sync b [n]`, `apply b [n]`, `read b [n]` | changes become durable, go to the data; the disk is read |
+//! | `damage b n`, `wipe b` | the last n changes on the disk of b, which is off, are lost; all is |
+//! | `trim b n` | the entries up to n leave the log on b's disk, as far as the data holds them |
 //! | `tick 100`, `skew b 500` | time passes, a wall clock is ahead |
-//! | `carry` | all messages under way are delivered, and what they lead to |
-//! | `settle` | all that is under way happens; only answers are shown |
+//! | `carry` | all that is said or proposed arrives, and what it leads to |
+//! | `settle`, `rest` | all that is under way happens, time stands still or passes; only answers are shown |
 //! | `watch 1`, `watch all` | show what concerns another partition than the first |
-//! | `state` | what every member holds |
+//! | `state`, `suspects` | what every member holds, whom it accuses |
 //!
 //! Everything that a command leads to is shown below it.
 
 use bytes::Bytes;
 use simpledynamo_chain::{Condition, Expiry, Message, Operation, PageRequest, Query, ReadFrom, Version};
-use simpledynamo_topology::{Epoch, PartitionId};
+use simpledynamo_topology::{Command, Epoch, Member, PartitionId};
 
-use crate::cluster::{Cluster, Parcel, show_node, show_reading};
+use crate::cluster::{Cluster, Parcel, node_id, show_node, show_reading};
 
 pub(crate) struct Script {
     cluster: Cluster,
     /// The partition that is shown; all if `None`.
     watched: Option<PartitionId>,
     kept: Vec<(String, usize, usize, Parcel)>,
+    late: Vec<(String, Command)>,
     output: String,
 }
 
@@ -44,6 +52,7 @@ pub(crate) fn run(script: &str) -> String {
         cluster: Cluster::new(1),
         watched: Some(PartitionId(0)),
         kept: Vec::new(),
+        late: Vec::new(),
         output: String::new(),
     };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -68,23 +77,72 @@ impl Script {
             ["damage", node, count] => self.damage(index(node), number(count)),
             ["link", "up", link] => links(link).for_each(|(x, y)| self.cluster.connect_at_once(x, y)),
             ["link", "down", link] => links(link).for_each(|(x, y)| self.cluster.cut_at_once(x, y)),
-            ["settle"] => {
-                self.cluster.settle();
-                if let Some(trace) = &mut self.cluster.trace {
-                    trace.retain(|(_, line)| line.contains(" answers "));
-                }
-            }
-            ["carry"] => {
-                while let Some((from, to)) = self.cluster.network.busy().first().copied() {
-                    self.cluster.deliver(from, to);
-                }
-            }
+            ["settle"] => self.quietly(Cluster::settle),
+            ["rest"] => self.quietly(Cluster::rest),
+            ["carry"] => while self.cluster.carry_once() {},
             ["tick", millis] => self.cluster.tick(number(millis) as u64),
             ["skew", node, millis] => self.cluster.machines[index(node)].skew = number(millis) as u64,
             ["watch", "all"] => self.watched = None,
             ["watch", partition] => self.watched = Some(PartitionId(number(partition) as u16)),
             ["state"] => self.state(),
+            ["suspects"] => self.suspects(),
+            _ => self.control(words),
+        }
+    }
+
+    fn control(&mut self, words: &[&str]) {
+        match words {
+            ["boot", node] => self.cluster.boot(index(node)),
+            ["register", node] => self.cluster.register(index(node)),
+            ["register", node, "late", name] => {
+                let command = self.cluster.registration(index(node));
+                self.late.push(((*name).to_owned(), command));
+            }
+            ["down", node] => self.cluster.down(index(node)).expect("its session lives"),
+            ["start", "partition", "with", node] => self.start_partition(index(node)),
+            ["control"] => self.moved(words, Cluster::decide),
+            ["control", "all"] => while self.cluster.decide() {},
+            ["control", count] => (0..number(count)).for_each(|_| self.moved(words, Cluster::decide)),
+            ["void"] => drop(self.cluster.control.proposals.pop_front().expect("something is proposed")),
+            ["learn", node] => {
+                let version = self.cluster.control.version();
+                self.moved(words, |cluster| cluster.learn(index(node), version));
+            }
+            ["learn", node, "to", version] => {
+                self.moved(words, |cluster| cluster.learn(index(node), number(version) as u64));
+            }
+            ["lease", node, millis] => {
+                let until = self.cluster.millis + number(millis) as u64;
+                self.moved(words, |cluster| cluster.grant(index(node), until));
+            }
+            ["no", "lease", node] => self.cluster.machines[index(node)].is_granted = false,
+            ["stall", node, millis] => self.cluster.machines[index(node)].stall = number(millis) as u64,
+            ["wipe", node] => {
+                self.cluster.machines[index(node)].wipe();
+                self.cluster.checks.on_wipe(index(node), &self.cluster.control);
+            }
+            ["trim", node, up_to] => {
+                let partition = self.watched.unwrap_or_default();
+                self.cluster.machines[index(node)].trim(partition, number(up_to) as u64);
+            }
             _ => self.step(words),
+        }
+    }
+
+    fn start_partition(&mut self, node: usize) {
+        let partition = self.watched.unwrap_or_default();
+        let topology = self.cluster.control.latest();
+        let epoch = topology.form(partition).expect("it was formed once").epoch;
+        let member = Member { node: node_id(node), session: topology.session(node_id(node)) };
+        let generation = topology.generation();
+        self.cluster.commit(&Command::Start { partition, epoch, member, generation }).ok();
+    }
+
+    /// Runs something of which only answers are shown.
+    fn quietly(&mut self, run: impl FnOnce(&mut Cluster)) {
+        run(&mut self.cluster);
+        if let Some(trace) = &mut self.cluster.trace {
+            trace.retain(|(_, line)| line.contains(" answers "));
         }
     }
 
@@ -94,6 +152,14 @@ impl Script {
             ["sync", node, count] => self.moved(words, |cluster| cluster.sync(index(node), number(count))),
             ["apply", node] => self.moved(words, |cluster| cluster.apply(index(node), usize::MAX)),
             ["apply", node, count] => self.moved(words, |cluster| cluster.apply(index(node), number(count))),
+            ["read", node] => {
+                let pending = self.cluster.machines[index(node)].reads_pending();
+                assert!(pending > 0, "{node} wants nothing to be read");
+                (0..pending).for_each(|_| self.moved(words, |cluster| cluster.read_disk(index(node))));
+            }
+            ["read", node, count] => {
+                (0..number(count)).for_each(|_| self.moved(words, |cluster| cluster.read_disk(index(node))));
+            }
             ["deliver", link] => self.deliver(link, 1),
             ["deliver", link, "all"] => self.deliver(link, usize::MAX),
             ["deliver", link, count] => self.deliver(link, number(count)),
@@ -115,6 +181,11 @@ impl Script {
                 let parcel =
                     self.cluster.network.front(from, to).expect("there is a message to keep").clone();
                 self.kept.push(((*name).to_owned(), from, to, parcel));
+            }
+            ["late", name] if self.late.iter().any(|(kept, _)| kept == name) => {
+                let at = self.late.iter().position(|(kept, _)| kept == name).expect("it is there");
+                let (_, command) = self.late.remove(at);
+                self.cluster.commit(&command).ok();
             }
             ["late", name] => {
                 let at = self.kept.iter().position(|(kept, ..)| kept == name).expect("it was kept before");
@@ -265,6 +336,18 @@ impl Script {
         }
     }
 
+    fn suspects(&mut self) {
+        for (index, machine) in self.cluster.machines.iter().enumerate() {
+            let suspects = machine.node.iter().flat_map(|node| node.suspects());
+            for suspect in
+                suspects.filter(|suspect| self.watched.is_none_or(|watched| watched == suspect.partition))
+            {
+                let (me, named) = (show_node(index), show_node(suspect.node.index()));
+                self.output.push_str(&format!("{me} says that {named} holds up epoch {}\n", suspect.epoch));
+            }
+        }
+    }
+
     fn member_state(&self, node: usize, partition: PartitionId) -> String {
         let me = show_node(node);
         let machine = &self.cluster.machines[node];
@@ -272,6 +355,10 @@ impl Script {
         let replica = &running.replicas()[&partition];
         let log = replica.log();
         let phase = match (replica.form(), replica.is_serving()) {
+            (None, _) if replica.is_joining() => "joining".to_owned(),
+            (None, _) if running.offers().iter().any(|offer| offer.partition == partition) => {
+                "offering".to_owned()
+            }
             (None, _) => "idle".to_owned(),
             (Some(form), false) => format!("forming epoch {}", form.epoch),
             (Some(form), true) => format!("serving epoch {}", form.epoch),

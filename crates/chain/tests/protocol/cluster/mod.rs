@@ -3,6 +3,7 @@
 //! Nothing happens by itself. A message waits in its queue until it is delivered, a change to a log until it is
 //! synced, a clean entry until it is applied, and time stands still until it is moved.
 
+mod control;
 mod display;
 mod invariants;
 mod machine;
@@ -10,11 +11,13 @@ mod network;
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Asked, Effects, Event, Limits, Node, Now, Operation, Outcome, Part, Query, ReadFrom, Reading, Timing,
+    Asked, Effects, Event, Limits, Message, Node, Now, Operation, Outcome, Part, Query, ReadFrom, Reading,
+    Timing,
 };
 use simpledynamo_ring::{Ring, Token};
-use simpledynamo_topology::{NodeId, PartitionId};
+use simpledynamo_topology::{Command, Member, NodeId, PartitionId, Session, Void};
 
+pub(crate) use control::Control;
 pub(crate) use display::{show_node, show_reading};
 pub(crate) use invariants::Checks;
 pub(crate) use machine::Machine;
@@ -27,12 +30,12 @@ const RING: [&str; 5] = ["5562", "5556", "5554", "5558", "5560"];
 /// The wall clock when a run starts: far enough from 0 to look like a time.
 const UNIX_START: u64 = 1_000_000;
 
-pub(crate) const TIMING: Timing = Timing { operation: 2_000, read: 100, resend: 300 };
+pub(crate) const TIMING: Timing = Timing { operation: 2_000, read: 100, resend: 300, lease: 500 };
 
 /// What became of a client's request.
 pub(crate) struct Answer {
     pub(crate) node: usize,
-    pub(crate) session: u64,
+    pub(crate) life: u64,
     pub(crate) request: u64,
     pub(crate) outcome: Outcome,
 }
@@ -41,6 +44,7 @@ pub(crate) struct Cluster {
     pub(crate) ring: Ring,
     pub(crate) machines: Vec<Machine>,
     pub(crate) network: Network,
+    pub(crate) control: Control,
     pub(crate) millis: u64,
     pub(crate) read_from: ReadFrom,
     /// Requests answered since somebody last looked.
@@ -57,6 +61,7 @@ impl Cluster {
         Self {
             machines: (0..nodes).map(|index| Machine::new(node_id(index))).collect(),
             network: Network::default(),
+            control: Control::new(&ring),
             millis: 0,
             read_from: ReadFrom::Any,
             answers: Vec::new(),
@@ -84,8 +89,14 @@ impl Cluster {
         }
     }
 
-    /// Switches a machine on: what its disk holds becomes a node in the next session.
+    /// Switches a machine on, and has its registration decided at once.
     pub(crate) fn start(&mut self, index: usize) {
+        self.boot(index);
+        self.register(index);
+    }
+
+    /// Switches a machine on: what its disk holds becomes a node that has no session yet.
+    pub(crate) fn boot(&mut self, index: usize) {
         let now = self.now(index);
         let mut effects = Effects::default();
         let setup =
@@ -95,6 +106,88 @@ impl Cluster {
         self.machines[index].node = Some(node);
         self.checks.on_start(index, &self.machines[index]);
         self.absorb(index, effects);
+    }
+
+    /// The registration of the process as it stands now, under a new nonce.
+    pub(crate) fn registration(&mut self, index: usize) -> Command {
+        let machine = &mut self.machines[index];
+        machine.registrations += 1;
+        let (node, store, nonce) = (node_id(index), machine.store, machine.nonce());
+        Command::Register { node, replaces: self.control.latest().session(node), store, nonce }
+    }
+
+    pub(crate) fn register(&mut self, index: usize) {
+        let command = self.registration(index);
+        self.commit(&command).ok();
+    }
+
+    /// Whether the process of a machine has a live session, as the control group has decided.
+    pub(crate) fn session(&self, index: usize, version: u64) -> Session {
+        let topology = self.control.at(version);
+        let state = topology.node(node_id(index));
+        let is_own = state.is_live && self.is_up(index) && state.nonce == self.machines[index].nonce();
+        if is_own { state.session } else { Session(0) }
+    }
+
+    /// The session of a node has ended.
+    pub(crate) fn down(&mut self, index: usize) -> Result<(), Void> {
+        let member = Member { node: node_id(index), session: self.control.latest().session(node_id(index)) };
+        let generation = self.control.generation();
+        self.commit(&Command::Down { member, generation })
+    }
+
+    /// The control group decides something.
+    pub(crate) fn commit(&mut self, command: &Command) -> Result<(), Void> {
+        self.checks.before_commit(command, &self.control, &self.machines, self.millis);
+        let before = self.control.latest().clone();
+        let outcome = self.control.commit(command);
+        self.describe_commit(command, outcome, &before);
+        if outcome.is_ok() {
+            self.checks.on_commit(command, &before, self.control.latest());
+        }
+        outcome
+    }
+
+    /// Decides what was proposed first; `false` if there is nothing.
+    pub(crate) fn decide(&mut self) -> bool {
+        let Some(command) = self.control.proposals.pop_front() else { return false };
+        self.commit(&command).ok();
+        true
+    }
+
+    /// Lets a node learn what the control group had decided at a version; `false` if it is no news.
+    pub(crate) fn learn(&mut self, index: usize, version: u64) -> bool {
+        let session = self.session(index, version);
+        let Some(node) = &self.machines[index].node else { return false };
+        if node.topology().version() >= version {
+            return false;
+        }
+        if node.me().session != session {
+            self.machines[index].leases.clear();
+        }
+        let topology = self.control.at(version);
+        self.step(index, Event::Topology { topology, session });
+        self.renew(index);
+        true
+    }
+
+    /// Grants a node that has a session, and knows it, a lease of one term from now on.
+    pub(crate) fn renew(&mut self, index: usize) {
+        if self.machines[index].is_granted {
+            self.grant(index, self.millis + TIMING.lease);
+        }
+    }
+
+    pub(crate) fn grant(&mut self, index: usize, until: u64) -> bool {
+        let version = self.control.version();
+        let session = self.session(index, version);
+        let known = self.machines[index].node.as_ref().map(|node| node.me().session);
+        if session == Session(0) || known != Some(session) {
+            return false;
+        }
+        self.machines[index].leases.push((until, version));
+        self.step(index, Event::Lease { until, version });
+        true
     }
 
     /// Switches a machine off. Of what was asked to be made durable, the first `kept` changes still are; the
@@ -113,14 +206,12 @@ impl Cluster {
 
     /// Makes the link from one node to another anew; its sender hears of it in its own time.
     pub(crate) fn connect(&mut self, from: usize, to: usize) {
-        let (sender, receiver) = (self.machines[from].member(), self.machines[to].member());
-        self.network.connect((from, sender), (to, receiver));
+        self.network.connect(from, to);
     }
 
     /// Makes the link from one node to another anew, and both hear of it at once.
     pub(crate) fn connect_at_once(&mut self, from: usize, to: usize) {
         self.connect(from, to);
-        self.deliver(from, to);
         while self.hear(from, to) {}
     }
 
@@ -150,11 +241,9 @@ impl Cluster {
             return;
         }
         let event = match parcel {
-            Parcel::Hello(member) => Event::Heard(member),
-            Parcel::Up(member, _) => Event::LinkUp(member),
+            Parcel::Up(_) => Event::LinkUp(node_id(from)),
             Parcel::Broken => Event::LinkDown(node_id(from)),
-            Parcel::Form(form) => Event::Form(form),
-            Parcel::Message(envelope) => Event::Message(envelope),
+            Parcel::Message(envelope) => Event::Message(*envelope),
         };
         self.step(to, event);
     }
@@ -172,21 +261,31 @@ impl Cluster {
         true
     }
 
-    /// Applies the next clean entries of a machine to its data.
+    /// Applies what comes next to the data of a machine.
     pub(crate) fn apply(&mut self, index: usize, count: usize) -> bool {
-        let applied = self.machines[index].apply(count);
-        if applied.is_empty() {
-            return false;
+        let events = self.machines[index].apply(&self.ring, count);
+        let were_any = !events.is_empty();
+        for event in events {
+            self.step(index, event);
         }
-        self.step(index, Event::Applied(applied));
+        were_any
+    }
+
+    /// Does what comes next of what a node wants to be read from its disk.
+    pub(crate) fn read_disk(&mut self, index: usize) -> bool {
+        let Some(event) = self.machines[index].read(&self.ring) else { return false };
+        if let Some(event) = event {
+            self.step(index, event);
+        }
         true
     }
 
-    /// Moves the clock and lets every node look at it.
+    /// Moves the clock; leases are renewed, and every node looks at the time.
     pub(crate) fn tick(&mut self, millis: u64) {
         self.millis += millis;
         for index in 0..self.machines.len() {
             if self.is_up(index) {
+                self.renew(index);
                 self.step(index, Event::Tick);
             }
         }
@@ -198,8 +297,10 @@ impl Cluster {
         let machine = &mut self.machines[index];
         let node = machine.node.as_mut().expect("the client's node is up");
         let mut effects = std::mem::take(&mut machine.unflushed);
+        let session = node.me().session;
         let request = node.write(now, Bytes::from(key.to_owned()), operation, &mut effects);
         machine.unflushed = effects;
+        self.checks.on_write((index, self.machines[index].life, request), session);
         self.flush(index);
         request
     }
@@ -218,19 +319,31 @@ impl Cluster {
         let machine = &mut self.machines[index];
         let node = machine.node.as_mut().expect("the client's node is up");
         let mut effects = Effects::default();
-        match node.ask(now, partition, query.clone(), &machine.data, &mut effects) {
-            Asked::Answered(reading) => {
+        let request = match node.ask(now, partition, query.clone(), &machine.data, &mut effects) {
+            Asked::Captured(reading) => {
                 self.checks.on_reading(index, &query, &reading, &[]);
-                Ok(reading)
+                let clock = self.clock_after_capture(index);
+                let node = self.machines[index].node.as_ref().expect("it was up just now");
+                if node.may_answer(clock) {
+                    self.checks.on_answer(index, partition, clock, &self.machines, &self.control);
+                    return Ok(reading);
+                }
+                let now = self.now(index);
+                let node = self.machines[index].node.as_mut().expect("it was up just now");
+                node.forward(now, partition, query.clone(), &mut effects)
             }
-            Asked::Pending(request) => {
-                let session = self.machines[index].session;
-                self.checks.on_question((index, session, request), query);
-                self.machines[index].unflushed = effects;
-                self.flush(index);
-                Err(request)
-            }
-        }
+            Asked::Pending(request) => request,
+        };
+        self.checks.on_question((index, self.machines[index].life, request), query);
+        self.machines[index].unflushed = effects;
+        self.flush(index);
+        Err(request)
+    }
+
+    /// The look at the clock that comes after a value was captured: the node may have stood still in between.
+    fn clock_after_capture(&mut self, index: usize) -> u64 {
+        self.millis += std::mem::take(&mut self.machines[index].stall);
+        self.millis
     }
 
     pub(crate) fn step(&mut self, index: usize, event: Event) {
@@ -247,50 +360,56 @@ impl Cluster {
     }
 
     pub(crate) fn flush(&mut self, index: usize) {
-        let now = self.now(index);
-        let machine = &mut self.machines[index];
-        let Some(node) = machine.node.as_mut() else { return };
-        node.flush(now, &machine.data, &mut machine.unflushed);
-        let effects = std::mem::take(&mut machine.unflushed);
+        loop {
+            let now = self.now(index);
+            let machine = &mut self.machines[index];
+            let Some(node) = machine.node.as_mut() else { return };
+            node.flush(now, &machine.data, &mut machine.unflushed);
+            if machine.unflushed.captured.is_empty() {
+                break;
+            }
+            let clock = self.clock_after_capture(index);
+            self.checks.on_release(index, clock, &self.machines, &self.control);
+            let machine = &mut self.machines[index];
+            let node = machine.node.as_mut().expect("it was up just now");
+            let before = machine.unflushed.send.len();
+            node.release(clock, &mut machine.unflushed);
+            let mut released = machine.unflushed.send[before..].iter();
+            let is_answered = released.any(|answer| matches!(answer.message, Message::ReadDone { .. }));
+            let may_read = machine.node.as_ref().is_some_and(|node| machine.may_read(clock, node.topology()));
+            assert!(may_read || !is_answered, "I7: node {index} answers without a lease");
+        }
+        let effects = std::mem::take(&mut self.machines[index].unflushed);
         self.absorb(index, effects);
     }
 
-    fn absorb(&mut self, index: usize, effects: Effects) {
+    fn absorb(&mut self, index: usize, mut effects: Effects) {
         self.describe(index, &effects);
-        self.checks.on_effects(index, &effects, &self.machines);
-        let session = self.machines[index].session;
-        self.machines[index].pending.extend(effects.persist);
-        self.machines[index].unapplied.extend(effects.apply);
-        for (to, form) in effects.forms {
-            self.network.send(index, to.index(), Parcel::Form(form));
-        }
+        self.checks.on_effects(index, &effects, &self.machines, &self.control);
+        self.machines[index].absorb(&mut effects);
         for envelope in effects.send {
-            self.network.send(index, envelope.to.node.index(), Parcel::Message(envelope));
+            self.network.send(index, envelope.to.node.index(), Parcel::Message(Box::new(envelope)));
         }
+        self.control.proposals.extend(effects.propose);
+        self.checks.check(index, &self.machines, &self.control);
+        let life = self.machines[index].life;
         for completion in effects.complete {
+            self.checks.on_complete(index, &completion, &self.machines[index], &self.control);
             let (request, outcome) = (completion.request, completion.outcome);
-            self.answers.push(Answer { node: index, session, request, outcome });
+            self.answers.push(Answer { node: index, life, request, outcome });
         }
-        self.checks.check(index, &self.machines);
     }
 
     /// Lets everything that is under way arrive, in rounds, until nothing is; time stands still. The number of
     /// rounds is bounded: a protocol that never comes to rest is broken.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..200 {
-            let mut moved = false;
-            for (at, about) in self.network.newsworthy() {
-                moved |= self.hear(at, about);
-            }
-            for (from, to) in self.network.busy() {
-                while self.deliver(from, to) {
-                    moved = true;
-                }
-            }
+        for _ in 0..400 {
+            let mut moved = self.carry_once();
             for index in 0..self.machines.len() {
                 if self.is_up(index) {
                     moved |= self.sync(index, usize::MAX);
                     moved |= self.apply(index, usize::MAX);
+                    moved |= self.read_disk(index);
                 }
             }
             if !moved {
@@ -298,6 +417,53 @@ impl Cluster {
             }
         }
         panic!("the nodes talk for ever");
+    }
+
+    /// Delivers what is under way, decides what is proposed, and lets everybody learn it.
+    pub(crate) fn carry_once(&mut self) -> bool {
+        let mut moved = false;
+        for (at, about) in self.network.newsworthy() {
+            moved |= self.hear(at, about);
+        }
+        for (from, to) in self.network.busy() {
+            while self.deliver(from, to) {
+                moved = true;
+            }
+        }
+        while self.decide() {
+            moved = true;
+        }
+        for index in 0..self.machines.len() {
+            moved |= self.learn(index, self.control.version());
+        }
+        moved
+    }
+
+    /// Lets time pass, in small steps, until whatever can happen has; who offers to start a partition may.
+    pub(crate) fn rest(&mut self) {
+        for _ in 0..40 {
+            self.settle();
+            self.tick(100);
+            self.start_headless();
+        }
+        self.settle();
+    }
+
+    /// Has each partition of which no member lives started by who offers the most, as the controller does.
+    pub(crate) fn start_headless(&mut self) {
+        let topology = self.control.latest().clone();
+        for partition in topology.partitions().filter(|&partition| topology.is_headless(partition)) {
+            let epoch = topology.form(partition).expect("it had members").epoch;
+            let nodes = self.machines.iter().filter_map(|machine| machine.node.as_ref());
+            let offers = nodes.flat_map(|node| node.offers().into_iter().map(|offer| (offer, node.me())));
+            let best = offers
+                .filter(|(offer, _)| (offer.partition, offer.epoch) == (partition, epoch))
+                .max_by_key(|(offer, _)| (offer.open, offer.end));
+            if let Some((_, member)) = best {
+                let generation = topology.generation();
+                self.commit(&Command::Start { partition, epoch, member, generation }).ok();
+            }
+        }
     }
 
     /// The links that could be made: both ends are up.

@@ -3,19 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use simpledynamo_chain::Envelope;
-use simpledynamo_topology::{Form, Member};
 
 /// What arrives at a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
-    /// The first words of a new link: who speaks.
-    Hello(Member),
-    /// To its sender: the link was made, and this is who is at the other end; the number tells links apart.
-    Up(Member, u64),
+    /// To its sender: the link was made; the number tells links apart.
+    Up(u64),
     /// To its sender: the link broke.
     Broken,
-    Form(Form),
-    Message(Envelope),
+    Message(Box<Envelope>),
 }
 
 /// The links. A sender may use only the link that it has heard of: as long as it has not noticed that its link
@@ -34,12 +30,11 @@ pub(crate) struct Network {
 
 impl Network {
     /// Makes the link from one node to another.
-    pub(crate) fn connect(&mut self, (from, sender): (usize, Member), (to, receiver): (usize, Member)) {
+    pub(crate) fn connect(&mut self, from: usize, to: usize) {
         self.cut(from, to);
         self.made += 1;
         self.up.insert((from, to), self.made);
-        self.queues.entry((from, to)).or_default().push_back(Parcel::Hello(sender));
-        self.news.entry((from, to)).or_default().push_back(Parcel::Up(receiver, self.made));
+        self.news.entry((from, to)).or_default().push_back(Parcel::Up(self.made));
     }
 
     /// Breaks the link from one node to another, and loses what is under way.
@@ -82,7 +77,7 @@ impl Network {
     pub(crate) fn take_news(&mut self, at: usize, about: usize) -> Option<Parcel> {
         let parcel = self.news.get_mut(&(at, about))?.pop_front()?;
         match parcel {
-            Parcel::Up(_, made) => self.heard.insert((at, about), made),
+            Parcel::Up(made) => self.heard.insert((at, about), made),
             _ => self.heard.remove(&(at, about)),
         };
         Some(parcel)
