@@ -13,8 +13,9 @@
 //! Creating a store ends with its identity, so a folder without one was never used, and opening it starts
 //! over; a folder without one that nevertheless holds something is refused.
 //!
-//! Opening reads the log from where the data may lack something, compares it with the data, makes what it found durable, and begins a new
-//! segment: after a crash it is unknown what the system still has to write of the old one.
+//! Opening reads the log from where the data may lack something, compares it with the data, makes what it
+//! found durable, and begins a new segment: after a crash it is unknown what the system still has to write of
+//! the old one.
 
 mod catalog;
 mod damage;
@@ -117,8 +118,8 @@ pub fn open(
     Ok(Opened { log, reader, data, recovered, uuid })
 }
 
-/// Removes the store in a folder, so that opening it creates a new one: of a store that is damaged, or is not the one
-/// that its node is known by. An interruption leaves a folder that counts as never used.
+/// Removes the store in a folder, so that opening it creates a new one: of a store that is damaged, or is not
+/// the one that its node is known by. An interruption leaves a folder that counts as never used.
 ///
 /// # Errors
 /// When another process has the folder open, and when the disk refuses.
