@@ -1,7 +1,8 @@
 //! Reading a log when a store is opened.
 //!
-//! Segments that hold nothing but what the data holds are kept for nodes that missed it, and are not read: of these
-//! only the beginning is looked at. Reading starts with the last segment whose snapshot says so of all before it.
+//! Segments that hold nothing but what the data holds are kept for nodes that missed it, and are not read: of
+//! these only the beginning is looked at. Reading starts with the last segment whose snapshot says so of all
+//! before it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, OpenOptions};

@@ -428,7 +428,8 @@ fn a_loss_of_power_leaves_a_copy_whole_or_nothing_of_it() {
     }
 }
 
-/// An entry that is applied after the log dropped it: had the log lost that again, it would lack what the data holds.
+/// An entry that is applied after the log dropped it: had the log lost that again, it would lack what the
+/// data holds.
 #[test]
 fn a_loss_of_power_does_not_part_the_log_from_what_was_applied_late() {
     let bench = MemoryBench::new();
