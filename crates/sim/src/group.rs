@@ -275,7 +275,6 @@ impl World {
     fn note_command(&mut self, before: &Topology, command: &Command, result: Result<(), Void>) {
         let scenario = match (command, result) {
             (Command::Down { .. }, Err(Void::OtherGeneration)) => Scenario::S5,
-            (Command::Register { .. }, Err(Void::OtherStore)) => Scenario::S34,
             (Command::Synced { .. }, Err(Void::Ended | Void::OtherEpoch)) => Scenario::S33,
             (Command::Opened { .. } | Command::Start { .. }, Err(Void::Already | Void::OtherEpoch)) => {
                 Scenario::S17

@@ -73,8 +73,6 @@ pub(crate) struct Process {
     pub(crate) leases: Vec<(Session, u64, u64)>,
     /// Renewals sent: session, and when by the machine's clock.
     pub(crate) sent: BTreeMap<u64, (Session, u64)>,
-    /// For how long it has been paused just now, for the scenarios.
-    pub(crate) resumed: Micros,
 }
 
 /// How many of the gathered effects the invariants have seen.
@@ -233,7 +231,6 @@ impl Host {
             leaving: Leaving::No,
             leases: Vec::new(),
             sent: BTreeMap::new(),
-            resumed: 0,
         });
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simpledynamo_chain::{Envelope, ReadFrom, Setup};
+use simpledynamo_chain::{Envelope, ReadFrom, Replica, Setup};
 use simpledynamo_ring::Ring;
-use simpledynamo_topology::{Command, NodeId, StoreId, Topology};
+use simpledynamo_topology::{Command, NodeId, Session, StoreId, Topology};
 
 use crate::clients::Clients;
 use crate::clock::{Clock, Micros};
@@ -182,10 +182,7 @@ impl World {
                 }
             }
             Happening::Resume(host) => {
-                let now = self.now;
-                if let Some(process) = &mut self.hosts[host].process {
-                    process.resumed = now;
-                }
+                self.note_waking(host);
                 self.drain(host);
             }
             Happening::Arrive(arrival) => self.on_arrival(arrival),
@@ -209,16 +206,17 @@ impl World {
         }
         host.life += 1;
         let (life, node) = (host.life, host.node);
-        if self.sabotage != Some(Sabotage::OpenWithoutSync) {
-            host.disk.sync();
-            host.disk.sync_data();
-        }
+        host.disk.sync();
+        host.disk.sync_data();
         let (mut replicas, applied) = host.disk.recover();
         for (&partition, durable) in &replicas {
             self.judge.recovered(partition, durable);
         }
         if self.sabotage == Some(Sabotage::OpIdsForgotten) {
             replicas.values_mut().for_each(|replica| replica.writers = Default::default());
+        }
+        if self.sabotage == Some(Sabotage::OpIdsKept) {
+            host.disk.keep_op_ids(&mut replicas);
         }
         let setup = Setup {
             ring: Arc::clone(&self.ring),
@@ -247,6 +245,17 @@ impl World {
         }
     }
 
+    /// A process goes on after a pause: perhaps it still thinks that it is the head of a chain.
+    fn note_waking(&mut self, at: usize) {
+        let Some(process) = &self.hosts[at].process else { return };
+        let me = process.core.me();
+        let leads =
+            |replica: &Replica| replica.is_serving() && replica.form().is_some_and(|form| form.head() == me);
+        let was_removed = me.session > Session(0) && !self.group.newest().is_live(me);
+        let thinks_so = process.core.replicas().values().any(leads);
+        self.scenarios.mark_if(Scenario::S35, was_removed && thinks_so);
+    }
+
     /// The process on a machine ends at this moment.
     pub(crate) fn kill(&mut self, at: usize) {
         let host = &mut self.hosts[at];
@@ -261,7 +270,7 @@ impl World {
         host.stalled_until = 0;
         let node = host.node;
         self.trace.say(self.now, || format!("the process of node {node} on machine {at} ends"));
-        self.clients.on_death(at, self.now);
+        self.clients.on_death(at);
         self.group.on_death(at);
         self.network.on_death(at);
         for other in 0..self.hosts.len() {

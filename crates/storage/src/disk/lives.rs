@@ -10,8 +10,8 @@ use simpledynamo_topology::Session;
 use super::small;
 use crate::StoreError;
 
-/// The most sessions that are kept. One is looked for that is the last or was proposed shortly before, so that a few
-/// would do; more show what a node has been through.
+/// The most sessions that are kept. One is looked for that is the last or was proposed shortly before, so
+/// that a few would do; more show what a node has been through.
 pub const LIVES_MAX: usize = 128;
 
 /// The last sessions that began on a store, in a small file of their own.
@@ -46,7 +46,8 @@ impl Lives {
         self.lives.contains(&(session, nonce))
     }
 
-    /// A session is about to begin on the store: noted durably when this returns. At most [`LIVES_MAX`] are kept.
+    /// A session is about to begin on the store: noted durably when this returns. At most [`LIVES_MAX`] are
+    /// kept.
     ///
     /// # Errors
     /// When the file cannot be written.
