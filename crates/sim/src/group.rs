@@ -168,6 +168,14 @@ impl World {
             (Leadership::Follower, Some(number)) => Leadership::Leader(number),
             (told, _) => told,
         };
+        let process = self.hosts[at].process.as_mut().expect("it works");
+        if let Leadership::Leader(number) = leadership {
+            if number < process.led {
+                // What a group says of itself may be late, but does not go back.
+                return;
+            }
+            process.led = number;
+        }
         if let Leadership::Leader(number) = leadership
             && own != Some(number)
         {
