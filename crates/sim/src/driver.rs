@@ -99,7 +99,7 @@ impl World {
 
     /// Whether the process is paused right here, in the middle of a turn: then the rest of it is due later.
     fn is_turn_paused(&mut self, at: usize) -> bool {
-        if self.is_healing || self.random.below(10_000) >= self.knobs.turns {
+        if self.is_smooth || self.random.below(10_000) >= self.knobs.turns {
             return false;
         }
         let term = self.knobs.terms.term * 1_000;

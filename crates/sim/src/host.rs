@@ -64,6 +64,8 @@ pub(crate) struct Process {
 
     pub(crate) renewer: Renewer,
     pub(crate) controller: Option<Controller>,
+    /// The number under which it last heard that it leads.
+    pub(crate) led: u64,
     pub(crate) seen: usize,
     pub(crate) topology: Arc<Topology>,
     pub(crate) is_catching_up: bool,
@@ -224,6 +226,7 @@ impl Host {
             control_work: VecDeque::new(),
             renewer: Renewer::new(terms),
             controller: self.is_voter.then(|| Controller::new(self.node, terms)),
+            led: 0,
             seen: self.disk.control,
             topology: known,
             is_catching_up: true,

@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     /// From here on no fault is made any more.
     pub(crate) is_healing: bool,
+    /// Nothing is lost, late or doubled at the moment.
+    pub(crate) is_smooth: bool,
     /// A machine was replaced by another one.
     pub(crate) has_replaced: bool,
     /// A machine was replaced that by then was the only one with all data: the ring cannot recover.
@@ -118,6 +120,7 @@ impl World {
             hosts,
             trace,
             is_healing: false,
+            is_smooth: false,
             has_replaced: false,
             is_given_up: false,
         };
@@ -136,7 +139,7 @@ impl World {
 
     /// How much longer something takes than usual: mostly nothing, sometimes much.
     pub(crate) fn late(&mut self, per_thousand: u64, most: Micros) -> Micros {
-        let is_smooth = self.is_healing || self.knobs.plot == Plot::Calm;
+        let is_smooth = self.is_smooth || self.knobs.plot == Plot::Calm;
         if !is_smooth && self.random.chance(per_thousand) { self.random.below(most) } else { 0 }
     }
 

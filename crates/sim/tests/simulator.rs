@@ -72,7 +72,7 @@ fn seeds_for(sabotage: Sabotage) -> u64 {
         Sabotage::OldBackup | Sabotage::OpIdsKept | Sabotage::OtherStore | Sabotage::SessionsUnchecked => {
             6_000
         }
-        Sabotage::NoGeneration | Sabotage::OpIdsForgotten => 600,
+        Sabotage::NoGeneration | Sabotage::OpIdsForgotten => 1_500,
         _ => 150,
     }
 }

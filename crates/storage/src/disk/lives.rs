@@ -40,6 +40,12 @@ impl Lives {
         Ok(Self { path, lives })
     }
 
+    /// Whether no session has begun on the store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lives.is_empty()
+    }
+
     /// Whether this session began on the store, or was about to.
     #[must_use]
     pub fn contains(&self, session: Session, nonce: u64) -> bool {
