@@ -26,9 +26,7 @@ pub(super) fn render(report: &Report, paint: Paint) -> String {
 
 /// The answer in a line.
 fn verdict(report: &Report) -> String {
-    let (nodes, partitions) = (report.nodes.len(), report.partitions.len());
-    let short = report.partitions_in(PartitionState::Short);
-    let broken = partitions - short - report.partitions_in(PartitionState::Whole);
+    let nodes = report.nodes.len();
     let what = match report.state {
         State::Whole => {
             return format!(
@@ -52,23 +50,15 @@ fn verdict(report: &Report) -> String {
                 format!("{} answer", report.voters_up)
             },
         ),
-        State::Unserved if short == 0 => {
-            format!("{broken} of {} not served.", count(partitions, "partition"))
-        }
-        State::Unserved => {
-            format!(
-                "{broken} of {} not served, {short} on fewer nodes than should be.",
-                count(partitions, "partition")
-            )
-        }
-        State::Short if short == 0 => {
+        State::Unserved => format!("Not all is served: {}.", lacking(report)),
+        State::Short if report.partitions_in(PartitionState::Short) == 0 => {
             "Not whole: each pair is on all its nodes, but not all of them are well.".to_owned()
         }
-        State::Short => format!(
-            "Not whole: all is served, but {short} of {} on fewer than {}.",
-            count(partitions, "partition"),
-            count(report.replicas, "node"),
-        ),
+        // Until a node that does not answer is given up, writes to its partitions wait.
+        State::Short if !report.nodes_in(NodeState::Unreachable).is_empty() => {
+            format!("Not whole: {}.", lacking(report))
+        }
+        State::Short => format!("Not whole, but all is served: {}.", lacking(report)),
     };
     let mut text = what;
     for (state, title) in [
@@ -84,6 +74,27 @@ fn verdict(report: &Report) -> String {
         }
     }
     text
+}
+
+/// How many partitions are not as they should be.
+fn lacking(report: &Report) -> String {
+    let short = format!("on fewer than {}", count(report.replicas, "node"));
+    let kinds = [
+        (PartitionState::Unserved, "not served"),
+        (PartitionState::Opening, "changing (requests wait)"),
+        (PartitionState::Short, short.as_str()),
+    ];
+    let mut parts: Vec<String> = kinds
+        .iter()
+        .map(|(state, what)| (report.partitions_in(*state), what))
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    // The first number says of how many.
+    if let Some((number, what)) = parts.first().and_then(|first| first.split_once(' ')) {
+        parts[0] = format!("{number} of {} {what}", count(report.partitions.len(), "partition"));
+    }
+    parts.join(", ")
 }
 
 fn nodes(report: &Report, paint: Paint) -> String {
@@ -166,7 +177,7 @@ fn how(partition: &PartitionStatus) -> String {
     match partition.state {
         PartitionState::Whole => "whole".to_owned(),
         PartitionState::Short => format!("short: without {missing}"),
-        PartitionState::Opening => "changing: requests wait".to_owned(),
+        PartitionState::Opening => "changing (requests wait)".to_owned(),
         PartitionState::Unserved if partition.chain.is_none() => "not served: never formed".to_owned(),
         PartitionState::Unserved => "not served".to_owned(),
     }
@@ -239,7 +250,7 @@ mod tests {
         let first = page.lines().next().expect("a line");
         assert_eq!(
             first,
-            "Not whole: all is served, but 3 of 5 partitions on fewer than 3 nodes. Down: 5558."
+            "Not whole, but all is served: 3 of 5 partitions on fewer than 3 nodes. Down: 5558."
         );
         assert!(
             line(&page, "5558").contains("down") && line(&page, "5558").ends_with("it is gone"),
