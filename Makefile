@@ -9,10 +9,10 @@ CARGO_FLAGS := --locked
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 # Pure crates see no socket, disk, clock, thread or randomness: the same code runs in tests and in production.
-PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify
+PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify simpledynamo-sim
 IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
 
-.PHONY: help verify fix build test unit doctest e2e bench fuzz
+.PHONY: help verify fix build test unit doctest sim e2e bench fuzz
 
 help: ## Lists these commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /\1\t/' | expand -t 12
@@ -50,6 +50,13 @@ unit: ## Tests of the crates, by cargo-nextest if it is installed
 
 doctest: ## Tests in the documentation of the crates
 	cargo test $(CARGO_FLAGS) --workspace --doc
+
+# Other seeds each time, unless FROM says where to begin.
+SEEDS := 20000
+FROM := $(shell date +%s)000
+
+sim: ## Simulates the whole ring through SEEDS=20000 seeds from FROM=; a failure prints the command that replays it
+	cargo run $(CARGO_FLAGS) --release --quiet --package simpledynamo-sim -- --seeds $(SEEDS) --from $(FROM)
 
 e2e: build ## End-to-end tests of the binary; ARGS="-k durability" chooses some
 	SIMPLEDYNAMO_BIN=$(TARGET)/debug/simpledynamo tests/run $(ARGS)

@@ -439,7 +439,7 @@ impl Coordinator {
             .filter(|(_, read)| read.due <= view.now || read.deadline <= view.now || is_hopeless(read.began));
         for request in reads.map(|(&request, _)| request).collect::<Vec<_>>() {
             let read = &self.reads[&request];
-            let was_refused = matches!(read.refusal, Some(Refusal::NoLease));
+            let was_refused = read.asked.is_none() && read.refusal == Some(Refusal::NoLease);
             if view.now >= read.deadline || (was_refused && is_hopeless(read.began)) {
                 let outcome = read.refusal.map_or(Outcome::Unknown, Outcome::Unavailable);
                 self.reads.remove(&request);

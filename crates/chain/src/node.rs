@@ -431,7 +431,7 @@ impl Node {
     }
 
     fn on_link_up(&mut self, now: Now, node: NodeId, effects: &mut Effects) {
-        self.links.set(node, true);
+        self.links.set(now.millis, node, true);
         // The new link has to carry again whatever the old one may have lost.
         for replica in self.replicas.values_mut() {
             replica.on_link_up(node, effects);
@@ -443,7 +443,7 @@ impl Node {
     }
 
     fn on_link_down(&mut self, now: Now, node: NodeId, effects: &mut Effects) {
-        self.links.set(node, false);
+        self.links.set(now.millis, node, false);
         for replica in self.replicas.values_mut() {
             replica.on_link_down(node, effects);
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Condition, Expiry, OpId, Operation, OperationError, Outcome, PageRequest, Part, Query, Reading, Reply,
+    Condition, Expiry, ExpiryCondition, OpId, Operation, OperationError, Outcome, PageRequest, Part, Query,
+    Reading, Reply, Version,
 };
 use simpledynamo_ring::{Ring, Token};
 use simpledynamo_topology::PartitionId;
@@ -16,12 +17,19 @@ use crate::knobs::Knobs;
 use crate::random::Random;
 use crate::world::{Happening, World};
 
+/// Keys on which operations are made that the checker does not know: those of parts of values, and of times. The other
+/// invariants hold for them too.
+const OTHER: &str = "other-";
+const OTHER_KEYS: usize = 2;
+
 /// The clients, and the history of what they did.
 pub(crate) struct Clients {
     keys: Vec<(Bytes, PartitionId)>,
     count: usize,
     operations: Vec<Done>,
     values: u64,
+    /// Versions that were found expired.
+    found_due: BTreeMap<Bytes, Version>,
     /// Writes of which the network made a second copy: what is said of a failure of theirs does not count.
     doubled: BTreeSet<OpId>,
     /// No client begins anything any more.
@@ -54,8 +62,9 @@ struct Done {
 
 impl Clients {
     pub(crate) fn new(knobs: &Knobs, ring: &Ring) -> Self {
-        let keys = (0..knobs.keys).map(|index| {
-            let key = Bytes::from(format!("key-{index}"));
+        let names = (0..knobs.keys).map(|index| format!("key-{index}"));
+        let keys = names.chain((0..OTHER_KEYS).map(|index| format!("{OTHER}{index}"))).map(|name| {
+            let key = Bytes::from(name);
             let partition = ring.partition_of(Token::of(&key));
             (key, PartitionId::at(partition))
         });
@@ -64,6 +73,7 @@ impl Clients {
             count: knobs.clients,
             operations: Vec::new(),
             values: 0,
+            found_due: BTreeMap::new(),
             doubled: BTreeSet::new(),
             are_stopped: false,
         }
@@ -93,7 +103,7 @@ impl Clients {
         self.doubled.insert(id);
     }
 
-    pub(crate) fn on_death(&mut self, at: usize, _: Micros) {
+    pub(crate) fn on_death(&mut self, at: usize) {
         for done in self.operations.iter_mut().filter(|done| done.at == at && done.outcome.is_none()) {
             done.is_lost = true;
         }
@@ -104,23 +114,12 @@ impl Clients {
         self.operations.iter().filter(|done| done.outcome.is_none() && !done.is_lost).count()
     }
 
-    pub(crate) fn total(&self) -> usize {
-        self.operations.len()
-    }
-
-    /// How long the slowest write that was answered took, of those called in a span.
-    pub(crate) fn slowest(&self, from: Micros, to: Micros) -> Micros {
-        let called = self.operations.iter().filter(|done| (from..to).contains(&done.invoked));
-        called
-            .filter(|done| matches!(done.request, Request::Write(..)))
-            .filter_map(|done| done.outcome.as_ref().map(|(returned, _)| returned - done.invoked))
-            .max()
-            .unwrap_or_default()
-    }
-
     fn draw(&mut self, random: &mut Random, reads: u64) -> (Bytes, PartitionId, Request) {
+        if random.chance(100) {
+            return self.draw_other(random);
+        }
         let hot = random.chance(500);
-        let at = if hot { 0 } else { random.index(self.keys.len()) };
+        let at = if hot { 0 } else { random.index(self.keys.len() - OTHER_KEYS) };
         let (key, partition) = self.keys[at].clone();
         if random.chance(reads) {
             let query = if random.chance(80) {
@@ -159,6 +158,28 @@ impl Clients {
         (key.clone(), partition, Request::Write(key, operation))
     }
 
+    fn draw_other(&mut self, random: &mut Random) -> (Bytes, PartitionId, Request) {
+        let (key, partition) = self.keys[self.keys.len() - 1 - random.index(OTHER_KEYS)].clone();
+        self.values += 1;
+        let value = Bytes::from(format!("{}.5", self.values));
+        let expiry = *random.pick(&[Expiry::In(50), Expiry::In(400), Expiry::Clear, Expiry::Keep]);
+        let version = self.found_due.get(&key).copied();
+        let operation = match random.below(6) {
+            0 | 1 => Operation::Set { value, condition: Condition::Always, expiry, want_old: false },
+            2 => Operation::Expire { expiry, condition: ExpiryCondition::Always, want_value: true },
+            3 => Operation::Append(Bytes::from_static(b"1")),
+            4 => Operation::IncrementFloat(Bytes::from_static(b"0.5")),
+            _ => match version {
+                Some(version) => Operation::Lapse { version },
+                None => {
+                    let query = Query::Get { key: key.clone(), part: Part::Value };
+                    return (key, partition, Request::Ask(partition, query));
+                }
+            },
+        };
+        (key.clone(), partition, Request::Write(key, operation))
+    }
+
     /// The history, as the checker reads it.
     pub(crate) fn history(&self) -> verify::History {
         let mut history = verify::History::new();
@@ -177,6 +198,9 @@ impl Clients {
         done: &Done,
         history: &mut verify::History,
     ) -> Option<(verify::Operation, verify::Outcome)> {
+        if done.key.starts_with(OTHER.as_bytes()) {
+            return None;
+        }
         let operation = match &done.request {
             Request::Ask(_, Query::Get { .. }) => verify::Operation::Read,
             Request::Ask(..) => return None,
@@ -285,6 +309,9 @@ impl World {
             self.judge.on_answered(partition, *version, reply);
         }
         if let (Outcome::Read(reading), Request::Ask(_, query)) = (&outcome, &done.request) {
+            if let Reading::Present { version, due: true, .. } = reading {
+                self.clients.found_due.insert(done.key.clone(), *version);
+            }
             self.judge.on_read(partition, query, reading, done.committed, &self.clients.keys);
         }
         // The number of the request was the counter of the op id.

@@ -86,6 +86,8 @@ impl World {
         if process.leaving != Leaving::No {
             return;
         }
+        let state = process.topology.node(host.node);
+        self.scenarios.mark_if(Scenario::S34, state.is_live && state.store != host.disk.store);
         let (lives, is_blind) = (&host.disk.lives, self.sabotage == Some(Sabotage::OldBackup));
         let knows = |session: Session, nonce| is_blind || lives.contains(&(session.0, nonce));
         match process.registrar.tick(now, host.node, &process.topology, knows, || draw) {
@@ -226,12 +228,5 @@ impl World {
         let process = self.hosts[at].process.as_ref()?;
         let (node, nonce) = process.topology.state().controller?;
         (node == self.hosts[at].node).then_some(nonce)
-    }
-
-    /// Whether a process thinks that its node leads.
-    pub(crate) fn is_controller(&self, at: usize) -> bool {
-        let process = self.hosts[at].process.as_ref();
-        let controller = process.and_then(|process| process.controller.as_ref());
-        controller.is_some_and(|controller| controller.generation().is_some())
     }
 }

@@ -108,6 +108,20 @@ impl Disk {
         (replicas, applied)
     }
 
+    /// Sabotage: op ids outlive the entries that were replaced.
+    pub(crate) fn keep_op_ids(&self, replicas: &mut BTreeMap<PartitionId, Durable>) {
+        for persist in self.batches.iter().flatten() {
+            let Persist::Append { partition, entry } = persist else { continue };
+            let durable = replicas.entry(*partition).or_default();
+            if let Some(writer) = durable.writers.0.get_mut(&entry.id.node)
+                && writer.session == entry.id.session
+                && entry.id.counter >= writer.floor
+            {
+                writer.done.entry(entry.id.counter).or_insert((entry.version, entry.reply.clone()));
+            }
+        }
+    }
+
     /// Applies a clean entry or a page to the data.
     pub(crate) fn apply(&mut self, apply: Apply) {
         self.data.apply(&apply);

@@ -6,7 +6,7 @@
 use simpledynamo_chain::{
     Asked, Change, Envelope, Event, Message, Now, OpId, Outcome, Persist, Query, Reading, Refusal, Replica,
 };
-use simpledynamo_topology::{Form, PartitionId, Session};
+use simpledynamo_topology::{Command, Form, PartitionId, Session};
 
 use crate::clients::Request;
 use crate::clock::Micros;
@@ -99,7 +99,7 @@ impl World {
 
     /// Whether the process is paused right here, in the middle of a turn: then the rest of it is due later.
     fn is_turn_paused(&mut self, at: usize) -> bool {
-        if self.is_healing || self.random.below(10_000) >= self.knobs.turns {
+        if self.is_smooth || self.random.below(10_000) >= self.knobs.turns {
             return false;
         }
         let term = self.knobs.terms.term * 1_000;
@@ -232,7 +232,7 @@ impl World {
         let clock = host.clock.millis(self.now);
         let is_good = self.sabotage == Some(Sabotage::NoRelease) || process.core.may_answer(clock);
         if is_good {
-            if self.sabotage.is_none() {
+            if self.sabotage.is_none_or(Sabotage::leaves_leases_judged) {
                 self.judge_release(at);
             }
             return self.finish(operation, Outcome::Read(reading));
@@ -274,7 +274,7 @@ impl World {
             let clock = host.clock.millis(self.now);
             let is_good = process.core.has_lease(clock) || self.sabotage == Some(Sabotage::NoRelease);
             if !process.effects.captured.is_empty() {
-                if is_good && self.sabotage.is_none() {
+                if is_good && self.sabotage.is_none_or(Sabotage::leaves_leases_judged) {
                     self.judge_release(at);
                 } else if !is_good {
                     self.met(Scenario::S4);
@@ -300,6 +300,12 @@ impl World {
             self.judge.on_sent(&self.hosts[at], envelope, &mut self.scenarios);
         }
         for envelope in std::mem::take(&mut effects.send) {
+            if self.sabotage == Some(Sabotage::PromotedEarly)
+                && let Message::Attach { .. } = envelope.message
+            {
+                let Envelope { partition, epoch, to: member, .. } = envelope;
+                self.propose(at, Command::Synced { partition, epoch, member });
+            }
             self.transmit(at, envelope);
         }
         for command in std::mem::take(&mut effects.propose) {

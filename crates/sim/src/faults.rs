@@ -27,7 +27,7 @@ impl World {
     pub(crate) fn begin_faults(&mut self) {
         match self.knobs.plot {
             Plot::Calm => return,
-            Plot::NoMajority | Plot::WholeRing | Plot::LastMember => {
+            Plot::NoMajority | Plot::WholeRing | Plot::LastMember | Plot::Copies => {
                 let wait = self.random.below(500_000);
                 self.after(wait, Happening::Fault(Fault::Step(0)));
             }
@@ -68,6 +68,7 @@ impl World {
                 Plot::NoMajority => self.cut_majority(step),
                 Plot::WholeRing => self.kill_ring(step),
                 Plot::LastMember => self.shrink(step),
+                Plot::Copies => self.restore_some(step),
                 _ => {}
             },
         }
@@ -81,11 +82,10 @@ impl World {
         }
         let draw = self.random.below(100);
         match self.knobs.plot {
-            Plot::Copies if draw < 45 => match self.random.below(4) {
-                0 => self.wipe(at),
-                1 => self.hosts[at].backup = Some(self.hosts[at].disk.clone()),
-                2 => self.restore(at),
-                _ => self.replace(at),
+            Plot::Copies if draw < 60 => match self.random.below(6) {
+                0 | 1 => self.wipe(at),
+                2 => self.replace(at),
+                _ => {}
             },
             Plot::Cuts if draw < 60 => self.draw_cut(at, other),
             Plot::Pauses if draw < 60 => self.draw_pause(at),
@@ -313,8 +313,33 @@ impl World {
         self.hosts[at].backup = None;
         self.forget(at);
         self.trace.say(self.now, || format!("machine {at} gets an old disk"));
+        if self.knobs.nodes > 4 && self.random.chance(500) {
+            // Those who keep its partition with it are away for a while: it must not start without them.
+            for step in 1..self.knobs.replicas {
+                let other = self.addresses[(self.hosts[at].node.index() + step) % self.knobs.nodes];
+                self.crash(other, false);
+                let wait = self.random.between(1_500_000, 4_000_000);
+                self.after(wait, Happening::Start(other));
+            }
+        }
         let wait = self.random.below(500_000);
         self.after(wait, Happening::Start(at));
+    }
+
+    /// Backs some disks up, restarts their nodes, and gives them the old disks back.
+    fn restore_some(&mut self, step: u32) {
+        let at = self.random.index(self.knobs.nodes);
+        if self.hosts[at].backup.is_none() {
+            self.hosts[at].backup = Some(self.hosts[at].disk.clone());
+            if self.random.chance(300) {
+                self.crash(at, false);
+                self.after(0, Happening::Start(at));
+            }
+        } else {
+            self.restore(at);
+        }
+        let wait = self.random.between(20_000, 150_000);
+        self.after(wait, Happening::Fault(Fault::Step(step + 1)));
     }
 
     /// Another machine with an empty disk takes a node's place, while the process on the first still runs.

@@ -112,7 +112,7 @@ impl World {
             self.group.able_at = self.now;
             self.readmit();
             let every = self.knobs.leader_change / ELECTION_EVERY;
-            if self.is_healing || self.random.below(every.max(1)) > 0 {
+            if self.is_smooth || self.random.below(every.max(1)) > 0 {
                 return;
             }
         } else {
@@ -168,6 +168,14 @@ impl World {
             (Leadership::Follower, Some(number)) => Leadership::Leader(number),
             (told, _) => told,
         };
+        let process = self.hosts[at].process.as_mut().expect("it works");
+        if let Leadership::Leader(number) = leadership {
+            if number < process.led {
+                // What a group says of itself may be late, but does not go back.
+                return;
+            }
+            process.led = number;
+        }
         if let Leadership::Leader(number) = leadership
             && own != Some(number)
         {
@@ -189,7 +197,7 @@ impl World {
     pub(crate) fn propose(&mut self, from: usize, command: Command) {
         self.trace.say(self.now, || format!("machine {from} proposes {command:?}"));
         let wait = self.random.between(50, self.knobs.delay) + self.late(20, 1_500_000);
-        if !self.is_healing && self.random.chance(self.knobs.lost) {
+        if !self.is_smooth && self.random.chance(self.knobs.lost) {
             return;
         }
         self.after(wait, Happening::Proposed(from, command));
@@ -207,7 +215,7 @@ impl World {
             return;
         }
         let usual = self.random.between(100, 2 * self.knobs.delay + 200);
-        if !self.is_healing && self.random.chance(self.knobs.doubled) {
+        if !self.is_smooth && self.random.chance(self.knobs.doubled) {
             let wait = self.random.below(1_000_000);
             self.after(wait, Happening::Commit(command.clone(), 3));
         }
@@ -275,7 +283,6 @@ impl World {
     fn note_command(&mut self, before: &Topology, command: &Command, result: Result<(), Void>) {
         let scenario = match (command, result) {
             (Command::Down { .. }, Err(Void::OtherGeneration)) => Scenario::S5,
-            (Command::Register { .. }, Err(Void::OtherStore)) => Scenario::S34,
             (Command::Synced { .. }, Err(Void::Ended | Void::OtherEpoch)) => Scenario::S33,
             (Command::Opened { .. } | Command::Start { .. }, Err(Void::Already | Void::OtherEpoch)) => {
                 Scenario::S17

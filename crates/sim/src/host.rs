@@ -64,6 +64,8 @@ pub(crate) struct Process {
 
     pub(crate) renewer: Renewer,
     pub(crate) controller: Option<Controller>,
+    /// The number under which it last heard that it leads.
+    pub(crate) led: u64,
     pub(crate) seen: usize,
     pub(crate) topology: Arc<Topology>,
     pub(crate) is_catching_up: bool,
@@ -73,8 +75,6 @@ pub(crate) struct Process {
     pub(crate) leases: Vec<(Session, u64, u64)>,
     /// Renewals sent: session, and when by the machine's clock.
     pub(crate) sent: BTreeMap<u64, (Session, u64)>,
-    /// For how long it has been paused just now, for the scenarios.
-    pub(crate) resumed: Micros,
 }
 
 /// How many of the gathered effects the invariants have seen.
@@ -226,6 +226,7 @@ impl Host {
             control_work: VecDeque::new(),
             renewer: Renewer::new(terms),
             controller: self.is_voter.then(|| Controller::new(self.node, terms)),
+            led: 0,
             seen: self.disk.control,
             topology: known,
             is_catching_up: true,
@@ -233,7 +234,6 @@ impl Host {
             leaving: Leaving::No,
             leases: Vec::new(),
             sent: BTreeMap::new(),
-            resumed: 0,
         });
     }
 }

@@ -1,10 +1,20 @@
 //! `simpledynamo-sim --seeds N [--from SEED]`, or `--seed SEED [--trace]` for one of them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use simpledynamo_sim::{Options, Sabotage, Scenario, Scenarios, run};
 
+/// The seed that runs.
+static SEED: AtomicU64 = AtomicU64::new(0);
+
 fn main() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        let seed = SEED.load(Ordering::Relaxed);
+        eprintln!("replay: cargo run --release -p simpledynamo-sim -- --seed {seed} --trace");
+    }));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name)?;
@@ -18,23 +28,24 @@ fn main() {
     let is_shown = arguments.iter().any(|argument| argument == "--trace");
     let options = Options { sabotage, is_shown };
     if let Some(seed) = number("--seed") {
+        SEED.store(seed, Ordering::Relaxed);
         println!("{:#?}", run(seed, options));
         return;
     }
     sweep(number("--from").unwrap_or(1), number("--seeds").unwrap_or(100), options);
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long a sweep takes is no part of any run")]
 fn sweep(first: u64, count: u64, options: Options) {
     let began = Instant::now();
     let mut scenarios = Scenarios::default();
     let mut failed = Vec::new();
     for seed in first..first.saturating_add(count) {
+        SEED.store(seed, Ordering::Relaxed);
+        // A release build ends with the first failure; others go on and list all.
         match std::panic::catch_unwind(|| run(seed, options)) {
             Ok(report) => scenarios.add(&report.scenarios),
-            Err(_) => {
-                eprintln!("replay: cargo run --release -p simpledynamo-sim -- --seed {seed} --trace");
-                failed.push(seed);
-            }
+            Err(_) => failed.push(seed),
         }
     }
     for scenario in Scenario::ALL {
@@ -48,6 +59,7 @@ fn sweep(first: u64, count: u64, options: Options) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the end of a command")]
 fn fail(reason: &str) -> ! {
     eprintln!("{reason}");
     std::process::exit(2);

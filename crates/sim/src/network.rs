@@ -75,7 +75,7 @@ impl World {
         let delay = self.random.between(20, self.knobs.delay) + self.late(5, 20 * self.knobs.delay);
         let at = (self.now + delay).max(link.last_arrival);
         self.network.links[from][to_node.index()].last_arrival = at;
-        let is_doubled = !self.is_healing && self.random.chance(self.knobs.doubled);
+        let is_doubled = !self.is_smooth && self.random.chance(self.knobs.doubled);
         if is_doubled {
             if let Message::Write { id, .. } = &envelope.message {
                 self.clients.on_doubled(*id);
@@ -106,7 +106,7 @@ impl World {
             }
             if !is_present {
                 // Of a connection that is gone: mostly lost, sometimes read late.
-                if !self.is_healing && self.random.chance(150) {
+                if !self.is_smooth && self.random.chance(150) {
                     arrival.is_stray = true;
                     let wait = self.random.below(2_000_000);
                     self.after(wait, Happening::Arrive(arrival));
@@ -179,7 +179,7 @@ impl World {
         if self.hosts[to].process.is_none() {
             return;
         }
-        if self.is_healing || from == to {
+        if self.is_smooth || from == to {
             let wait = self.random.between(10, self.knobs.delay);
             return self.give(wait, to, work());
         }

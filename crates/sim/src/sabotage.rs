@@ -1,4 +1,9 @@
 //! Safeguards taken away on purpose: the simulator must notice (S31).
+//!
+//! Not here, because nothing is lost without them: a store that opens syncs what it recovered (the seal or the cut that
+//! comes before any word about it syncs it too). The topology's number in a grant and the look at the lease before an
+//! answer goes out can be told only from the invariants that ask for them, since sessions and seals forbid the same:
+//! for these two I7 is what notices.
 
 /// A safeguard that the driver leaves out, or an order of things that it does not keep.
 ///
@@ -31,8 +36,8 @@ pub enum Sabotage {
     OldBackup,
     /// Another store takes over a node whose session lives, as if it were the same.
     OtherStore,
-    /// A store that opens does not sync what it recovered.
-    OpenWithoutSync,
+    /// A restarted node knows what became of writes that are no longer in its log.
+    OpIdsKept,
     /// A message counts whichever sessions it is of.
     SessionsUnchecked,
     /// A new controller does not wait for what others may have granted.
@@ -40,6 +45,11 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
+    /// Whether I7 is asserted all the same: nothing else notices.
+    pub(crate) fn leaves_leases_judged(self) -> bool {
+        matches!(self, Self::NoTopologyNumber | Self::NoRelease)
+    }
+
     /// All of them.
     pub const ALL: [Self; 16] = [
         Self::NoSeal,
@@ -55,7 +65,7 @@ impl Sabotage {
         Self::DownAtOnce,
         Self::OldBackup,
         Self::OtherStore,
-        Self::OpenWithoutSync,
+        Self::OpIdsKept,
         Self::SessionsUnchecked,
         Self::NoWaitAfterUp,
     ];

@@ -60,9 +60,9 @@ impl World {
         }
     }
 
+    /// Tells the core. What each thread says keeps its order.
     fn tell(&mut self, at: usize, event: Event) {
-        let wait = self.random.below(200);
-        self.give(wait, at, Work::Event(event));
+        self.give(100, at, Work::Event(event));
     }
 
     fn on_synced(&mut self, at: usize) {

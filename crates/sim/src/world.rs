@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simpledynamo_chain::{Envelope, ReadFrom, Setup};
+use simpledynamo_chain::{Envelope, ReadFrom, Replica, Setup};
 use simpledynamo_ring::Ring;
-use simpledynamo_topology::{Command, NodeId, StoreId, Topology};
+use simpledynamo_topology::{Command, NodeId, Session, StoreId, Topology};
 
 use crate::clients::Clients;
 use crate::clock::{Clock, Micros};
@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     /// From here on no fault is made any more.
     pub(crate) is_healing: bool,
+    /// Nothing is lost, late or doubled at the moment.
+    pub(crate) is_smooth: bool,
     /// A machine was replaced by another one.
     pub(crate) has_replaced: bool,
     /// A machine was replaced that by then was the only one with all data: the ring cannot recover.
@@ -118,6 +120,7 @@ impl World {
             hosts,
             trace,
             is_healing: false,
+            is_smooth: false,
             has_replaced: false,
             is_given_up: false,
         };
@@ -136,7 +139,7 @@ impl World {
 
     /// How much longer something takes than usual: mostly nothing, sometimes much.
     pub(crate) fn late(&mut self, per_thousand: u64, most: Micros) -> Micros {
-        let is_smooth = self.is_healing || self.knobs.plot == Plot::Calm;
+        let is_smooth = self.is_smooth || self.knobs.plot == Plot::Calm;
         if !is_smooth && self.random.chance(per_thousand) { self.random.below(most) } else { 0 }
     }
 
@@ -182,10 +185,7 @@ impl World {
                 }
             }
             Happening::Resume(host) => {
-                let now = self.now;
-                if let Some(process) = &mut self.hosts[host].process {
-                    process.resumed = now;
-                }
+                self.note_waking(host);
                 self.drain(host);
             }
             Happening::Arrive(arrival) => self.on_arrival(arrival),
@@ -209,16 +209,17 @@ impl World {
         }
         host.life += 1;
         let (life, node) = (host.life, host.node);
-        if self.sabotage != Some(Sabotage::OpenWithoutSync) {
-            host.disk.sync();
-            host.disk.sync_data();
-        }
+        host.disk.sync();
+        host.disk.sync_data();
         let (mut replicas, applied) = host.disk.recover();
         for (&partition, durable) in &replicas {
             self.judge.recovered(partition, durable);
         }
         if self.sabotage == Some(Sabotage::OpIdsForgotten) {
             replicas.values_mut().for_each(|replica| replica.writers = Default::default());
+        }
+        if self.sabotage == Some(Sabotage::OpIdsKept) {
+            host.disk.keep_op_ids(&mut replicas);
         }
         let setup = Setup {
             ring: Arc::clone(&self.ring),
@@ -247,6 +248,17 @@ impl World {
         }
     }
 
+    /// A process goes on after a pause: perhaps it still thinks that it is the head of a chain.
+    fn note_waking(&mut self, at: usize) {
+        let Some(process) = &self.hosts[at].process else { return };
+        let me = process.core.me();
+        let leads =
+            |replica: &Replica| replica.is_serving() && replica.form().is_some_and(|form| form.head() == me);
+        let was_removed = me.session > Session(0) && !self.group.newest().is_live(me);
+        let thinks_so = process.core.replicas().values().any(leads);
+        self.scenarios.mark_if(Scenario::S35, was_removed && thinks_so);
+    }
+
     /// The process on a machine ends at this moment.
     pub(crate) fn kill(&mut self, at: usize) {
         let host = &mut self.hosts[at];
@@ -261,7 +273,7 @@ impl World {
         host.stalled_until = 0;
         let node = host.node;
         self.trace.say(self.now, || format!("the process of node {node} on machine {at} ends"));
-        self.clients.on_death(at, self.now);
+        self.clients.on_death(at);
         self.group.on_death(at);
         self.network.on_death(at);
         for other in 0..self.hosts.len() {

@@ -5,9 +5,10 @@
 //! opens, watermarks. One writer thread appends a batch, syncs once, and reports. The **data** holds the
 //! newest clean record of each key, and is applied from the log afterwards without a sync of its own: should
 //! it lose its latest part in a crash, the log still has it. A segment of the log is removed only once the
-//! data durably holds all that it says, and not before the log takes more room than it is granted: what a node
-//! missed while it was away is read from there by a [`LogReader`]. So each of the two would notice if the other lost something: a log
-//! that ends before the data, or starts after it, is damaged, and the store refuses to open.
+//! data durably holds all that it says, and not before the log takes more room than it is granted: what
+//! another node missed while it was away is read from there by a [`LogReader`]. So each of the two would notice
+//! if the other lost something: a log that ends before the data, or starts after it, is damaged, and the store
+//! refuses to open.
 //!
 //! For that the data must never run ahead of what the log holds durably, not even in the modes that sync the
 //! log now and then only. The stores see to it themselves: [`Data::apply`] syncs the log first if an entry

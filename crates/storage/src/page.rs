@@ -11,8 +11,8 @@ use crate::plan::Plan;
 /// A stretch of data keys.
 pub(crate) type Stretch = (Bound<DataKey>, Bound<DataKey>);
 
-/// Changes in one batch while a page is installed. A page may replace any number of records, and the engine keeps a
-/// whole batch in memory.
+/// Changes in one batch while a page is installed. A page may replace any number of records, and the engine
+/// keeps a whole batch in memory.
 const BATCH_MAX: usize = 4_096;
 
 /// Bytes of records in one batch while a page is installed.
@@ -21,9 +21,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a record weighs besides its key and value: version, expiry time, lengths.
 const RECORD_OVERHEAD: usize = 32;
 
-/// The stretches of data keys that a partition's keys after the given one lie in, up to the last one if given; in
-/// order, and none of them empty or overlapping another. At their ends, keys of neighbours may lie in them as well:
-/// [`is_in`] tells.
+/// The stretches of data keys that a partition's keys after the given one lie in, up to the last one if
+/// given; in order, and none of them empty or overlapping another. At their ends, keys of neighbours may lie
+/// in them as well: [`is_in`] tells.
 pub(crate) fn stretches(arc: &Partition, after: Option<&DataKey>, last: Option<&DataKey>) -> Vec<Stretch> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for (low, high) in arc.prefix_ranges() {

@@ -95,6 +95,8 @@ struct Round {
 
 #[derive(Clone, Debug)]
 struct Headless {
+    /// The form of which no session lives.
+    epoch: Epoch,
     /// Since when somebody offers to start the partition.
     offered: Option<Millis>,
     propose_at: Millis,
@@ -363,8 +365,11 @@ impl Active {
         for partition in topology.partitions().filter(|&partition| topology.is_headless(partition)) {
             let form = topology.form(partition).expect("only a form can be headless");
             let offers = self.offers(now, form);
-            let headless =
-                self.headless.entry(partition).or_insert(Headless { offered: None, propose_at: 0 });
+            let fresh = Headless { epoch: form.epoch, offered: None, propose_at: 0 };
+            let headless = self.headless.entry(partition).or_insert_with(|| fresh.clone());
+            if headless.epoch != form.epoch {
+                *headless = fresh;
+            }
             let Some((_, _, member)) = offers.iter().max() else {
                 headless.offered = None;
                 continue;

@@ -106,6 +106,7 @@ impl Replica {
             return effects.ignored.push(Ignored::WrongRole);
         }
         formation.reports.insert(from.node, report);
+        self.suspect.take_if(|suspect| suspect.node == from.node);
         self.propose_open(effects);
     }
 
@@ -198,10 +199,10 @@ impl Replica {
     pub(super) fn tick_forming(&mut self, context: &Context<'_>, effects: &mut Effects) {
         let Phase::Forming(formation) = &mut self.phase else { return };
         let now = context.now.millis;
-        if formation.form.head() != self.me || now < formation.ask_at {
+        if formation.form.head() != self.me {
             return;
         }
-        formation.ask_at = now + ASK_AGAIN;
+        // Said at every tick: a renewal may be sent after any of them.
         let is_missing = |member: &&Member| !formation.reports.contains_key(&member.node);
         let missing = formation.form.members.iter().rev().find(is_missing);
         if let Some(member) = missing.filter(|member| **member != self.me)
@@ -210,6 +211,10 @@ impl Replica {
             let (partition, epoch, node) = (self.partition, formation.form.epoch, member.node);
             self.suspect = Some(Suspect { partition, epoch, node });
         }
+        if now < formation.ask_at {
+            return;
+        }
+        formation.ask_at = now + ASK_AGAIN;
         self.gather(effects);
         self.propose_open(effects);
     }

@@ -270,11 +270,11 @@ impl Replica {
         let (partition, watermark) = (self.partition, self.log.watermark);
         let Phase::Serving(service) = &mut self.phase else { return };
         let epoch = service.form.epoch;
-        // What the epoch began with may have been committed before it, though this tail does not know that yet.
-        let needed = watermark.max(service.base_end);
+        // What the epoch began with may have been committed before it, though the watermark does not show it yet.
+        let maybe_committed = watermark.max(service.base_end);
         let joiner = service.joiners.get_mut(&node).expect("the caller has it");
         let is_due = joiner.proposed.is_none_or(|proposed| now >= proposed + ASK_AGAIN);
-        if joiner.is_confirmed && joiner.is_required && joiner.stored >= needed && is_due {
+        if joiner.is_confirmed && joiner.is_required && joiner.stored >= maybe_committed && is_due {
             joiner.proposed = Some(now);
             effects.propose.push(Command::Synced { partition, epoch, member: joiner.member });
         }

@@ -44,6 +44,8 @@ pub(super) struct Service {
     pub(super) joiners: BTreeMap<NodeId, Joiner>,
     /// At the tail: the last attachment.
     pub(super) attached: u64,
+    /// When the epoch was first seen to be served.
+    served_since: Option<Millis>,
     /// The watermark when it was last seen to move, and when that was.
     moved: Option<(u64, Millis)>,
 }
@@ -66,6 +68,7 @@ impl Service {
             watermark_told: watermark,
             joiners: BTreeMap::new(),
             attached,
+            served_since: None,
             moved: None,
         }
     }
@@ -102,6 +105,16 @@ impl Service {
             self.durable_here = seq;
         }
         is_next
+    }
+
+    /// The successor, if its link has been down for too long: the head refuses writes meanwhile, so that nothing would
+    /// ever stand still in the log.
+    fn out_of_reach(&mut self, me: Member, context: &Context<'_>, patience: Millis) -> Option<NodeId> {
+        let now = context.now.millis;
+        let served_since = *self.served_since.get_or_insert(now);
+        let successor = self.form.successor(me.node)?;
+        let down_since = context.links.out_of_reach_since(successor)?;
+        (now >= down_since.max(served_since) + patience).then_some(successor.node)
     }
 
     /// Who keeps the watermark from moving, if it has stood still for too long below the end of the log.
@@ -159,7 +172,9 @@ impl Replica {
     pub(super) fn tick_serving(&mut self, context: &Context<'_>, effects: &mut Effects) {
         let Phase::Serving(service) = &mut self.phase else { return };
         let (now, patience) = (context.now.millis, 2 * context.timing.lease);
+        let cut_off = service.out_of_reach(self.me, context, patience);
         let holding = service.holds_up(self.me, self.log.watermark, self.log.end, now, patience);
+        let holding = cut_off.or(holding);
         let (partition, epoch) = (self.partition, service.form.epoch);
         self.suspect = holding.map(|node| Suspect { partition, epoch, node });
         self.tick_joiners(context, effects);

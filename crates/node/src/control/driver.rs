@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::handle::{FromControl, Shared, ToControl};
 use super::links::ControlLinks;
 use super::message::Message;
+use super::old_copy;
 use super::registration::{Registration, Step};
 use crate::{clock, fatal};
 
@@ -55,8 +56,8 @@ pub(super) struct Inputs {
 
 struct Driver {
     parts: Parts,
-    /// Tells this process's leaderships from those of its earlier lives.
-    salt: RandomState,
+    /// How this voter leads the control group, if it does.
+    leads: Option<Leads>,
     topology: Arc<Topology>,
     registration: Registration,
     session: Session,
@@ -65,6 +66,15 @@ struct Driver {
     rounds: mpsc::Sender<(u64, Option<u64>)>,
     proposed: Arc<Mutex<Vec<Command>>>,
     leaving: Option<Leaving>,
+}
+
+/// One stretch of time in which this voter leads.
+#[derive(Clone, Copy)]
+struct Leads {
+    term: u64,
+    /// Names it to the controller: never used again, not even if the group says that this voter leads, then that it does
+    /// not, then that it does, in one term.
+    number: u64,
 }
 
 /// A node that is about to leave.
@@ -83,7 +93,7 @@ pub(super) async fn run(parts: Parts, mut inputs: Inputs) {
     let mut failures = parts.group.fatal();
     let topology = Arc::clone(&topologies.borrow_and_update());
     let mut driver = Driver {
-        salt: RandomState::new(),
+        leads: None,
         topology,
         registration: Registration::new(parts.me, parts.group.me().store),
         session: Session(0),
@@ -128,18 +138,17 @@ impl Driver {
         }
     }
 
-    /// What names a leadership of this process.
-    fn leadership_number(&self, term: u64) -> u64 {
-        self.salt.hash_one(term)
-    }
-
     fn on_leadership(&mut self, leaderships: &mut watch::Receiver<simpledynamo_control::Leadership>) {
         let known = *leaderships.borrow_and_update();
-        let leadership = if known.is_me && self.leaving.is_none() {
-            Leadership::Leader(self.leadership_number(known.term))
-        } else {
-            Leadership::Follower
+        let is_leading = known.is_me && self.leaving.is_none();
+        self.leads = match self.leads {
+            Some(leads) if is_leading && leads.term == known.term => Some(leads),
+            _ if is_leading => {
+                Some(Leads { term: known.term, number: RandomState::new().hash_one(known.term) })
+            }
+            _ => None,
         };
+        let leadership = self.leads.map_or(Leadership::Follower, |leads| Leadership::Leader(leads.number));
         {
             let mut status = self.parts.shared.status();
             let controller = known.leader.map(|leader| leader.node);
@@ -204,7 +213,7 @@ impl Driver {
         match step {
             Step::Held(_) | Step::Wait => {}
             _ if self.leaving.is_some() => {}
-            Step::OldCopy => self.give_up_old_copy(),
+            Step::OldCopy => old_copy::begin_anew(&self.parts.shared.folder),
             Step::Propose(command) => self.propose(command),
             Step::Begin(replaces) => {
                 let nonce = RandomState::new().hash_one(replaces.0);
@@ -213,19 +222,6 @@ impl Driver {
                 self.registration.begin(replaces, nonce);
             }
         }
-    }
-
-    /// The store is an old copy: whatever it lacks may have been acknowledged. The process begins anew with an empty
-    /// store.
-    fn give_up_old_copy(&self) {
-        tracing::error!(
-            "the data folder is an old copy: this node was in a later session than it knows of; it is emptied, and \
-             filled again by the others"
-        );
-        if let Err(error) = simpledynamo_storage::disk::mark_damaged(&self.parts.shared.folder) {
-            fatal::stop(&error);
-        }
-        fatal::begin_anew();
     }
 
     fn on_message(&mut self, from: NodeId, message: Message) {
@@ -284,6 +280,7 @@ impl Driver {
         if others.is_empty() || !self.parts.group.leadership().borrow().is_me {
             return;
         }
+        self.leads = None;
         self.controller.on_leadership(now, Leadership::Follower, &mut Decisions::default());
         self.parts.group.hand_over();
         for voter in others {
@@ -335,10 +332,10 @@ impl Driver {
             }
         }
         if let Some(number) = decisions.round {
-            let (group, rounds) = (self.parts.group.clone(), self.rounds.clone());
-            let salt = self.salt.clone();
+            let (group, rounds, leads) = (self.parts.group.clone(), self.rounds.clone(), self.leads);
             tokio::spawn(async move {
-                let confirmed = group.confirm().await.ok().map(|term| salt.hash_one(term));
+                let term = group.confirm().await.ok();
+                let confirmed = leads.filter(|leads| term == Some(leads.term)).map(|leads| leads.number);
                 let _ = rounds.send((number, confirmed)).await;
             });
         }

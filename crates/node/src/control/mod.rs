@@ -10,6 +10,7 @@
 //! | `message` | what is said there |
 //! | `registration` | when this process begins a session |
 //! | `membership` | how this node gets into the control group |
+//! | `old_copy` | whether the store is an old copy of itself |
 //! | `driver` | the loop that drives the rest: registration, the renewer, the controller |
 
 mod accept;
@@ -18,6 +19,7 @@ mod handle;
 mod links;
 mod membership;
 mod message;
+mod old_copy;
 mod registration;
 mod start;
 mod status;

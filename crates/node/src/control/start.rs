@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use super::driver::{self, Inputs, Parts};
 use super::handle::{ControlHandle, FromControl, News, Shared, ToControl};
 use super::links::{self, CallError, ControlLinks};
 use super::membership;
-use super::message::{Body, Message, group_body};
+use super::message::{Body, Message, group_body, known_body};
+use super::old_copy;
 use super::status::ControlStatus;
 use crate::core::pulse::Pulse;
 use crate::fatal;
@@ -86,6 +87,16 @@ async fn run(
     let me = ControlId { node: identity.me, store: identity.store };
     let (on_refused, refused) = mpsc::channel(MESSAGES_MAX);
     let control_links = ControlLinks::start(&identity, on_refused);
+    let (messages_sender, messages) = mpsc::channel(MESSAGES_MAX);
+    let opened = Arc::new(OnceLock::new());
+    let host = Door { group: Arc::clone(&opened), messages: messages_sender, to_data: to_data.clone() };
+    let listener = TcpListener::from_std(setup.listener)
+        .unwrap_or_else(|error| fatal::stop(&format_args!("cannot listen for other nodes: {error}")));
+    tokio::spawn(accept(listener, Arc::clone(&identity), Arc::new(host)));
+    // An old copy of a store is an old copy of this voter's votes too: it must not say a word in the group.
+    if old_copy::is_known(&control_links, &identity, &setup.lives).await {
+        old_copy::begin_anew(&setup.folder);
+    }
     let options = Options {
         heartbeat: setup.heartbeat,
         election_min: setup.election.0,
@@ -94,11 +105,7 @@ async fn run(
     };
     let group = ControlGroup::open(options, setup.ring, Road(control_links.clone())).await;
     let group = group.unwrap_or_else(|error| stop_for(&setup.folder, &error));
-    let (messages_sender, messages) = mpsc::channel(MESSAGES_MAX);
-    let host = Door { group: group.clone(), messages: messages_sender, to_data: to_data.clone() };
-    let listener = TcpListener::from_std(setup.listener)
-        .unwrap_or_else(|error| fatal::stop(&format_args!("cannot listen for other nodes: {error}")));
-    tokio::spawn(accept(listener, Arc::clone(&identity), Arc::new(host)));
+    let _ = opened.set(group.clone());
     let names = identity.names.clone();
     tokio::spawn(membership::seek(
         group.clone(),
@@ -147,7 +154,8 @@ impl Transport for Road {
 
 /// Where guests come in.
 struct Door {
-    group: ControlGroup,
+    /// Empty until this node's part in the group is open.
+    group: Arc<OnceLock<ControlGroup>>,
     messages: mpsc::Sender<(NodeId, Message)>,
     to_data: UnboundedSender<FromControl>,
 }
@@ -163,10 +171,14 @@ impl Host for Door {
             }
             LinkKind::Control => {
                 links::serve(stream, buffer, |body: Bytes| {
-                    let (group, messages) = (self.group.clone(), self.messages.clone());
+                    let (group, messages) = (self.group.get().cloned(), self.messages.clone());
                     async move {
                         match Body::read(&body) {
-                            Some(Body::Group(frame)) => Some(group.handle(frame).await),
+                            Some(Body::Group(frame)) => Some(group?.handle(frame).await),
+                            Some(Body::WhoAmI) => {
+                                let known = group.map(|group| *group.topology().borrow().node(node));
+                                Some(known_body(known))
+                            }
                             Some(Body::Message(message)) => {
                                 let _ = messages.try_send((node, message));
                                 None

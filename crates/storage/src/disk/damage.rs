@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::small;
 use crate::StoreError;
 
-/// Notes durably that the store in a folder lacks what it acknowledged: the others may tell a node so while it runs.
-/// It must not be started from again, but emptied and filled anew.
+/// Notes durably that the store in a folder lacks what it acknowledged: the others may tell a node so while
+/// it runs. It must not be started from again, but emptied and filled anew.
 ///
 /// # Errors
 /// When the disk refuses.

@@ -1,11 +1,11 @@
 //! Reading entries of the log while it is written: for nodes that missed them.
 //!
-//! Of an entry's number and epoch, the snapshots at the start of the segments tell which segment it was written to:
-//! the last one that begins without it. From there on the frames are read in order. What was replaced is told by its
-//! epoch; an entry that an epoch took over is the same wherever it stands.
+//! Of an entry's number and epoch, the snapshots at the start of the segments tell which segment it was
+//! written to: the last one that begins without it. From there on the frames are read in order. What was
+//! replaced is told by its epoch; an entry that an epoch took over is the same wherever it stands.
 //!
-//! Where a reading ended is remembered for each partition, so that the next one goes on there: a later entry never
-//! stands before an earlier one, whatever was replaced in between.
+//! Where a reading ended is remembered for each partition, so that the next one goes on there: a later entry
+//! never stands before an earlier one, whatever was replaced in between.
 
 use std::collections::BTreeMap;
 use std::fs::File;

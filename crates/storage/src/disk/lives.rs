@@ -10,8 +10,8 @@ use simpledynamo_topology::Session;
 use super::small;
 use crate::StoreError;
 
-/// The most sessions that are kept. One is looked for that is the last or was proposed shortly before, so that a few
-/// would do; more show what a node has been through.
+/// The most sessions that are kept. One is looked for that is the last or was proposed shortly before, so
+/// that a few would do; more show what a node has been through.
 pub const LIVES_MAX: usize = 128;
 
 /// The last sessions that began on a store, in a small file of their own.
@@ -40,13 +40,20 @@ impl Lives {
         Ok(Self { path, lives })
     }
 
+    /// Whether no session has begun on the store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lives.is_empty()
+    }
+
     /// Whether this session began on the store, or was about to.
     #[must_use]
     pub fn contains(&self, session: Session, nonce: u64) -> bool {
         self.lives.contains(&(session, nonce))
     }
 
-    /// A session is about to begin on the store: noted durably when this returns. At most [`LIVES_MAX`] are kept.
+    /// A session is about to begin on the store: noted durably when this returns. At most [`LIVES_MAX`] are
+    /// kept.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -1,9 +1,10 @@
 //! Reading a log when a store is opened.
 //!
-//! Segments that hold nothing but what the data holds are kept for nodes that missed it, and are not read: of these
-//! only the beginning is looked at. Reading starts with the last segment whose snapshot says so of all before it.
+//! Segments that hold nothing but what the data holds are kept for nodes that missed it, and are not read: of
+//! these only the beginning is looked at. Reading starts with the last segment whose snapshot says so of all
+//! before it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,13 +116,10 @@ pub(crate) fn read_log(
 
 /// The last segment before which the log holds nothing that the data lacks; else the first one.
 fn where_to_start(headers: &[Header], applied: &BTreeMap<PartitionId, Applied>) -> usize {
-    // What a log held of these was dropped later on.
-    let mut dropped: BTreeSet<PartitionId> = BTreeSet::new();
+    // A log that counts as empty ends at 0, and so is covered by anything.
     let is_covered = |header: &Header| {
-        dropped.extend(header.snapshot.incomplete());
         header.snapshot.replicas.iter().all(|(partition, replica)| {
-            let up_to = applied.get(partition).map_or(0, |applied| applied.up_to);
-            dropped.contains(partition) || up_to >= replica.end
+            applied.get(partition).map_or(0, |applied| applied.up_to) >= replica.end
         })
     };
     headers.iter().rposition(is_covered).unwrap_or(0)

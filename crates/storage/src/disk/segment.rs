@@ -38,8 +38,8 @@ const FIRST_FRAME_MAX: u64 = u64::MAX / 2;
 /// How far ahead a file is filled: few enough bytes that filling delays a sync by little.
 const FILL_STEP: u64 = 1024 * 1024;
 
-/// The fewest bytes that a replica takes in a snapshot: partition, sealed, open, watermark, end, start, completeness,
-/// no epochs, no writers.
+/// The fewest bytes that a replica takes in a snapshot: partition, sealed, open, watermark, end, start,
+/// completeness, no epochs, no writers.
 const REPLICA_SIZE_MIN: usize = 9;
 
 /// A segment that takes frames.

@@ -8,6 +8,8 @@ for_both_stores! {
     entries_of_several_partitions_are_told_apart
     replaced_entries_are_passed_over
     entries_that_an_epoch_took_over_are_found_once
+    entries_that_came_with_an_epoch_are_read_in_parts
+    who_stopped_at_the_end_of_what_is_gone_reads_on
     nothing_is_read_across_a_copy
     what_was_trimmed_is_gone
     what_is_retained_is_read_after_a_restart
@@ -116,6 +118,38 @@ fn entries_that_an_epoch_took_over_are_found_once<B: Bench>() {
             let read = read_all(&opened.reader, &author, from, bytes);
             assert_eq!(read, author.log[from as usize - 1..], "from {from}, {bytes} bytes each");
         }
+    }
+}
+
+fn entries_that_came_with_an_epoch_are_read_in_parts<B: Bench>() {
+    let bench = B::new();
+    let mut author = Author::new(P.0);
+    let mut opened = bench.open();
+    for _ in 0..3 {
+        opened.log.append(&[author.put("key", "value", None)]).expect("the disk works");
+    }
+    // The other members have these already.
+    (0..5).for_each(|_| drop(author.put("key", "new here", None)));
+    opened.log.append(&[author.open(3, 5), author.put("key", "value", None)]).expect("the disk works");
+    for bytes in [0, 1 << 20] {
+        assert_eq!(read_all(&opened.reader, &author, 1, bytes), author.log);
+    }
+}
+
+fn who_stopped_at_the_end_of_what_is_gone_reads_on<B: Bench>() {
+    // Some of these are the last ones of a segment.
+    for stop in 1..14 {
+        let bench = B::new();
+        let mut author = Author::new(P.0);
+        let mut opened = bench.open();
+        for _ in 0..20 {
+            opened.log.append(&[author.put("key", &"v".repeat(100), None)]).expect("the disk works");
+        }
+        let read = opened.reader.read(&author.fetch(1, stop, 1 << 20)).expect("nothing is damaged");
+        assert_eq!(read.map(|entries| entries.len() as u64), Some(stop));
+        opened.data.apply(&author.entries(0, stop)).expect("the disk works");
+        opened.log.trim(&opened.data.sync().expect("the disk works")).expect("the disk works");
+        assert_eq!(read_all(&opened.reader, &author, stop + 1, 0), author.log[stop as usize..]);
     }
 }
 

@@ -14,11 +14,11 @@ use crate::Sink;
 /// The fewest bytes that a record with its key takes: an empty key, version, no expiry time, an empty value.
 const ITEM_SIZE_MIN: usize = 5;
 
-/// Writes a page: number, last key before it if any, records with their keys, and how far the copy goes if the page
-/// is the last one.
+/// Writes a page: number, last key before it if any, records with their keys, and how far the copy goes if
+/// the page is the last one.
 ///
-/// Of a data key only the key itself is written. The rest of it follows from that, so that a page cannot put a pair
-/// where nobody would look for it.
+/// Of a data key only the key itself is written. The rest of it follows from that, so that a page cannot put
+/// a pair where nobody would look for it.
 pub fn put_copy_page<S: Sink>(page: &CopyPage, out: &mut S) {
     let CopyPage { number, after, records, end } = page;
     put_u64((*number).into(), out);

@@ -2,9 +2,10 @@
 //!
 //! A connection carries frames: four bytes of length (little-endian, of all that follows), a byte for the
 //! kind, and the body. The node that connects says [`Hello`]; the other one answers [`Welcome`] or
-//! [`PeerFrame::Refused`] and closes. From then on both send frames, in order, without waiting for each other:
-//! messages about partitions over a data link, requests and replies of the control group over a control link. Until a connection is past the handshake, a [`FrameDecoder`] takes nothing but its three frames,
-//! and none longer than [`HANDSHAKE_FRAME_MAX`].
+//! [`PeerFrame::Refused`] and closes. From then on both send frames, in order, without waiting for each
+//! other: messages about partitions over a data link, requests and replies of the control group over a
+//! control link. Until a connection is past the handshake, a [`FrameDecoder`] takes nothing but its three
+//! frames, and none longer than [`HANDSHAKE_FRAME_MAX`].
 //!
 //! The layout of a frame, of `Refused`, and of a Hello's beginning (magic, version, cluster) is the same in
 //! every version of the protocol, so that nodes of different versions can tell each other what is wrong. All

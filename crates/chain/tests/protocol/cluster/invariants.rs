@@ -121,8 +121,8 @@ pub(crate) struct Checks {
     damaged: BTreeSet<usize>,
     /// Machines that have another disk, of which the control group has not heard.
     wiped: BTreeSet<usize>,
-    /// Sessions whose disk was lost afterwards.
-    lost: BTreeSet<Member>,
+    /// The last session of each node whose disk was lost afterwards.
+    lost: BTreeMap<NodeId, Session>,
     /// Situations that were met: a test that never meets them shows nothing.
     pub(crate) marks: BTreeSet<&'static str>,
     /// Writes that the network doubled: their second copies can still come after a refusal.
@@ -152,7 +152,7 @@ impl Checks {
             refused: BTreeSet::new(),
             damaged: BTreeSet::new(),
             wiped: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             doubled: BTreeSet::new(),
             marks: BTreeSet::new(),
         }
@@ -164,6 +164,11 @@ impl Checks {
 
     fn seen(&self, node: NodeId, partition: PartitionId) -> &Shadow {
         &self.replicas[&(node.index(), partition)]
+    }
+
+    /// Whether the disk that a session had was lost since.
+    fn was_lost(&self, member: Member) -> bool {
+        self.lost.get(&member.node).is_some_and(|session| member.session <= *session)
     }
 
     /// Whether a node's disk was damaged or lost, and the control group does not know.
@@ -198,7 +203,7 @@ impl Checks {
     /// A machine has another disk.
     pub(crate) fn on_wipe(&mut self, index: usize, control: &Control) {
         let node = NodeId::at(index);
-        self.lost.insert(Member { node, session: control.latest().session(node) });
+        self.lost.insert(node, control.latest().session(node));
         self.wiped.insert(index);
         for ((at, _), shadow) in &mut self.replicas {
             if *at == index {
@@ -471,7 +476,7 @@ impl Checks {
                 let holds =
                     self.seen(member.node, partition).durable.holds(&self.committed[partition.index()]);
                 assert!(
-                    holds || !topology.is_live(member) || self.lost.contains(&member),
+                    holds || !topology.is_live(member) || self.was_lost(member),
                     "I5: {member} is proposed, and lacks what was committed"
                 );
                 self.proposed.insert((partition, epoch, member));
@@ -720,7 +725,7 @@ impl Checks {
     ) {
         let form = &self.forms[&(partition, epoch)];
         assert_eq!(form.tail().node.index(), index, "I15: node {index} commits {version}, and is no tail");
-        for member in form.members.iter().filter(|member| !self.lost.contains(member)) {
+        for member in form.members.iter().filter(|member| !self.was_lost(**member)) {
             let shadow = self.seen(member.node, partition);
             assert_eq!(
                 shadow.durable.version(version.seq as usize),
@@ -734,7 +739,7 @@ impl Checks {
             );
         }
         let joiners = self.proposed.iter().filter(|(of, epoch, _)| (*of, *epoch) == (partition, form.epoch));
-        for (_, _, joiner) in joiners.filter(|(_, _, of)| topology.is_live(*of) && !self.lost.contains(of)) {
+        for (_, _, joiner) in joiners.filter(|(_, _, of)| topology.is_live(*of) && !self.was_lost(*of)) {
             let held = self.seen(joiner.node, partition).durable.version(version.seq as usize);
             assert_eq!(held, Some(version), "I2: {version} is committed without {joiner}, who is proposed");
         }

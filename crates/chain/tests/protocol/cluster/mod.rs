@@ -11,7 +11,8 @@ mod network;
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Asked, Effects, Event, Limits, Node, Now, Operation, Outcome, Part, Query, ReadFrom, Reading, Timing,
+    Asked, Effects, Event, Limits, Message, Node, Now, Operation, Outcome, Part, Query, ReadFrom, Reading,
+    Timing,
 };
 use simpledynamo_ring::{Ring, Token};
 use simpledynamo_topology::{Command, Member, NodeId, PartitionId, Session, Void};
@@ -371,7 +372,12 @@ impl Cluster {
             self.checks.on_release(index, clock, &self.machines, &self.control);
             let machine = &mut self.machines[index];
             let node = machine.node.as_mut().expect("it was up just now");
+            let before = machine.unflushed.send.len();
             node.release(clock, &mut machine.unflushed);
+            let mut released = machine.unflushed.send[before..].iter();
+            let is_answered = released.any(|answer| matches!(answer.message, Message::ReadDone { .. }));
+            let may_read = machine.node.as_ref().is_some_and(|node| machine.may_read(clock, node.topology()));
+            assert!(may_read || !is_answered, "I7: node {index} answers without a lease");
         }
         let effects = std::mem::take(&mut self.machines[index].unflushed);
         self.absorb(index, effects);

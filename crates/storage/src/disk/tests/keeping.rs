@@ -267,3 +267,58 @@ fn a_log_is_read_while_it_is_written_and_trimmed() {
     });
     assert_eq!(author.log, plan.log);
 }
+
+/// A file that cannot be synced shows when a sync is tried.
+fn break_syncs(opened: &mut Opened<DiskLog, DiskData>) {
+    opened.log.replace_file(OpenOptions::new().write(true).open("/dev/null").unwrap());
+}
+
+#[test]
+fn the_log_is_synced_before_the_data_is_replaced() {
+    let arc = &simpledynamo_ring::Ring::new(&["5554"], 1).unwrap().partitions()[0].clone();
+    for is_durable in [false, true] {
+        let bench = DiskBench::new();
+        let mut opened = bench.open();
+        let mut author = Author::new(2);
+        write(&mut opened, &mut author, 10);
+        let pages = author.pages(10, 2);
+        let reset = author.reset();
+        if is_durable {
+            opened.log.append(&[reset]).unwrap();
+            opened.log.sync().unwrap();
+            break_syncs(&mut opened);
+        } else {
+            break_syncs(&mut opened);
+            opened.log.append(&[reset]).unwrap();
+        }
+        let installed = opened.data.install(P, arc, &pages[0]);
+        assert_eq!(installed.is_ok(), is_durable, "{installed:?}");
+    }
+}
+
+#[test]
+fn the_log_is_synced_before_entries_are_applied_that_come_late() {
+    for replace in [Author::reset as fn(&mut Author) -> Persist, |author| author.cut(6)] {
+        let bench = DiskBench::new();
+        let mut opened = bench.open();
+        let mut author = Author::new(2);
+        let batch: Vec<_> = (0..10).map(|n| author.put(&format!("key-{n}"), "value", None)).collect();
+        opened.log.append(&batch).unwrap();
+        opened.log.sync().unwrap();
+        let late = author.entries(0, 6);
+        break_syncs(&mut opened);
+        let replaced = [replace(&mut author), author.put("key", "instead", None)];
+        opened.log.append(&replaced[..if author.is_incomplete { 1 } else { 2 }]).unwrap();
+        if author.is_incomplete {
+            let applied = opened.data.apply(&late);
+            assert!(matches!(applied, Err(StoreError::Io { .. })), "{applied:?}");
+        } else {
+            opened.data.apply(&late).expect("the log holds these durably");
+            let applied = opened.data.apply(&author.entries(6, 7));
+            assert!(
+                matches!(applied, Err(StoreError::Io { .. })),
+                "what was durable was replaced: {applied:?}"
+            );
+        }
+    }
+}
