@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Insert(InsertOptions),
     Query(QueryOptions),
     Delete(DeleteOptions),
+    Status(StatusOptions),
     Ring(RingOptions),
     Locate(LocateOptions),
     Bench(BenchOptions),
@@ -173,6 +174,19 @@ pub(crate) struct RingSource {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// Show whether the ring is whole: who is up, who is down or catching up, which chains are short.
+///
+/// Asks every node. The exit code tells scripts the outcome: 0 whole, 6 short, 7 not all served, 3 nobody answers.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct StatusOptions {
+    #[command(flatten)]
+    pub(crate) source: RingSource,
+    /// How the state is written.
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) output: ReportFormat,
 }
 
 /// Show the ring: who stands where, and which nodes keep what.

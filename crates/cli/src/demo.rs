@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod ready;
 mod screen;
 mod signals;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use folder::{DemoLock, NodeFolder};
 use process::{End, NodeProcess};
 use screen::say;
 use signals::Event;
+use watch::Watch;
 
 pub(crate) use signals::Signals;
 
@@ -76,14 +78,26 @@ async fn host(
         () = signals.end() => return Ok(()),
     }
     screen::welcome(options, cluster, nodes);
-    while signals.next().await == Event::NodeEnded {
-        for node in nodes.iter_mut() {
-            if let Some(ended) = node.newly_ended() {
-                screen::report_death(node, &ended);
+    let password = nodes.iter().find_map(|node| node.folder().config.node.password.clone());
+    let mut watch = Watch::default();
+    loop {
+        tokio::select! {
+            event = signals.next() => {
+                if event == Event::End {
+                    return Ok(());
+                }
+                for node in nodes.iter_mut() {
+                    if let Some(ended) = node.newly_ended() {
+                        screen::report_death(node, &ended);
+                        watch.died(node.name());
+                    }
+                }
+            }
+            news = watch.look(cluster, password.clone()), if !watch.is_calm() => {
+                news.iter().for_each(|news| screen::report(news, cluster, nodes));
             }
         }
     }
-    Ok(())
 }
 
 /// Ends all nodes: gently, then for certain. A second Ctrl-C cuts the waiting short.

@@ -7,6 +7,12 @@ use std::process::ExitCode;
 /// Exit code of a key that is not there.
 pub(crate) const NOT_FOUND: u8 = 1;
 
+/// Exit code of a ring that serves every pair, some of them on fewer nodes than should be.
+pub(crate) const SHORT: u8 = 6;
+
+/// Exit code of a ring of which a part is not served.
+pub(crate) const UNSERVED: u8 = 7;
+
 /// The exit codes as `--help` tells them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
@@ -15,7 +21,9 @@ Exit codes:
   2  the command line makes no sense
   3  no node could be reached, or the ring could not do it now: nothing was done
   4  the answer to a write did not come: it may or may not have been done
-  5  any other error";
+  5  any other error
+  6  status: every pair can be read and written, but not all are on all their nodes
+  7  status: a part of the ring is not served";
 
 /// Why a subcommand could not do its work. The message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +43,12 @@ impl Failure {
     /// A failure that trying again does not mend.
     pub(crate) fn other(reason: impl Display) -> Self {
         Self::Other(reason.to_string())
+    }
+
+    /// What went wrong.
+    pub(crate) fn reason(&self) -> &str {
+        let (Self::Unavailable(reason) | Self::UnknownOutcome(reason) | Self::Other(reason)) = self;
+        reason
     }
 
     /// The code that scripts see.

@@ -14,8 +14,10 @@ mod insert;
 mod locate;
 mod placement;
 mod query;
+mod reply;
 mod ring;
 mod serve;
+mod status;
 mod terminal;
 
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Insert(options) => insert::run(&options),
         Command::Query(options) => query::run(&options),
         Command::Delete(options) => delete::run(&options),
+        Command::Status(options) => status::run(&options),
         Command::Ring(options) => ring::run(&options),
         Command::Locate(options) => locate::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -3,14 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use serde::Deserialize;
 use simpledynamo_node::config::{CLASSIC_BASE_PORT, Cluster, Config, Password};
 use simpledynamo_ring::Ring;
-use simpledynamo_wire::resp::Value;
 
 use crate::arguments::{DEFAULT_NODE, RingSource};
-use crate::client::{Client, Effect, load_password, unexpected};
+use crate::client::{Client, load_password};
 use crate::failure::Failure;
+use crate::reply::{self, ChainReply, RingReply};
 
 /// How long a node that nobody asked for by name may take to be there: without it only the present chains are
 /// missing.
@@ -34,36 +33,30 @@ pub(crate) struct Placement {
 }
 
 /// The present form of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chain {
     /// Its number.
     pub(crate) epoch: u64,
     /// Names of its members, head to tail.
     pub(crate) members: Vec<String>,
+    /// Whether its epoch has begun: before, requests wait.
+    pub(crate) is_open: bool,
+    /// Whether no member lives.
+    pub(crate) is_headless: bool,
 }
 
-/// What `SD.RING` answers. Fields that a later version adds are passed over.
-#[derive(Debug, Deserialize)]
-struct RingReply {
-    cluster: String,
-    replicas: usize,
-    nodes: Vec<NodeReply>,
-    chains: Vec<ChainReply>,
+impl Chain {
+    /// The nodes of a preference list that do not serve in it.
+    pub(crate) fn missing<'a>(&self, preference: &[&'a str]) -> Vec<&'a str> {
+        let serves = |node: &str| !self.is_headless && self.members.iter().any(|member| member == node);
+        preference.iter().copied().filter(|node| !serves(node)).collect()
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct NodeReply {
-    name: String,
-    client: String,
-    peer: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct ChainReply {
-    /// The owner's position in ring order.
-    partition: usize,
-    epoch: u64,
-    members: Vec<String>,
+impl From<ChainReply> for Chain {
+    fn from(reply: ChainReply) -> Self {
+        Self { epoch: reply.epoch, members: reply.members, is_open: reply.open, is_headless: reply.headless }
+    }
 }
 
 impl Placement {
@@ -74,7 +67,7 @@ impl Placement {
         let password = source.connection.password_file.as_deref().map(load_password).transpose()?;
         if let Some(node) = &source.connection.node {
             let mut client = Client::open(&source.connection)?;
-            return Self::ask(&mut client, node);
+            return Self::from_reply(reply::ask(&mut client, node)?, node);
         }
         let (planned, candidates) = match &source.config {
             Some(path) => {
@@ -93,23 +86,12 @@ impl Placement {
         candidates.iter().find_map(|address| {
             let mut client = Client::connect(address, password, GLANCE).ok()?;
             client.set_reply_timeout(GLANCE);
-            Self::ask(&mut client, address).ok()
+            Self::from_reply(reply::ask(&mut client, address).ok()?, address).ok()
         })
     }
 
-    fn ask(client: &mut Client, address: &str) -> Result<Self, Failure> {
-        match client.call(&[b"SD.RING"], Effect::Read)? {
-            Value::Bulk(text) | Value::Verbatim(text) => {
-                let reply: RingReply = serde_json::from_slice(&text).map_err(|error| {
-                    Failure::Other(format!("{address} answered SD.RING with something unreadable: {error}"))
-                })?;
-                Self::from_reply(reply, address)
-            }
-            other => Err(unexpected("SD.RING", &other)),
-        }
-    }
-
-    fn from_reply(reply: RingReply, address: &str) -> Result<Self, Failure> {
+    /// The ring as a node tells it.
+    pub(crate) fn from_reply(reply: RingReply, address: &str) -> Result<Self, Failure> {
         let refuse = |what: &str| Failure::Other(format!("{address} answered SD.RING with a ring of {what}"));
         let names: Vec<&str> = reply.nodes.iter().map(|node| node.name.as_str()).collect();
         let ring = Ring::new(&names, reply.replicas).map_err(|error| refuse(&error.to_string()))?;
@@ -117,7 +99,7 @@ impl Placement {
         for chain in reply.chains {
             let place =
                 chains.get_mut(chain.partition).ok_or_else(|| refuse("a partition that it does not have"))?;
-            *place = Some(Chain { epoch: chain.epoch, members: chain.members });
+            *place = Some(chain.into());
         }
         let addresses = in_ring_order(&ring, |name| {
             let node = reply.nodes.iter().find(|node| node.name == name)?;
@@ -163,7 +145,7 @@ mod tests {
     fn reply_of_a_node_is_read() {
         let text = r#"{"cluster":"c","replicas":2,"later":1,
             "nodes":[{"name":"5554","id":"33","client":"h:1","peer":"h:2"},{"name":"5562","id":"17","client":"h:3","peer":"h:4"}],
-            "chains":[{"partition":1,"epoch":7,"members":["5562","5554"]}]}"#;
+            "chains":[{"partition":1,"epoch":7,"members":["5562","5554"],"open":true}]}"#;
         let reply = serde_json::from_str(text).expect("well formed");
         let placement = Placement::from_reply(reply, "h:1").expect("sensible");
         assert_eq!(placement.ring.names(), ["5562", "5554"]);
@@ -171,7 +153,12 @@ mod tests {
         assert_eq!(placement.chains[0], None);
         assert_eq!(
             placement.chains[1],
-            Some(Chain { epoch: 7, members: vec!["5562".into(), "5554".into()] })
+            Some(Chain {
+                epoch: 7,
+                members: vec!["5562".into(), "5554".into()],
+                is_open: true,
+                is_headless: false
+            })
         );
         assert_eq!(placement.preference(1), ["5554", "5562"]);
     }

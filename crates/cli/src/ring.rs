@@ -58,19 +58,34 @@ fn for_people(placement: &Placement, paint: Paint) -> String {
     text
 }
 
-/// The present chain of a partition, or that it is not known.
+/// The present chain of a partition, and who is missing in it; or that it is not known.
 pub(crate) fn chain_text(placement: &Placement, partition: usize) -> String {
-    placement.chains[partition].as_ref().map_or_else(
-        || "unknown".to_owned(),
-        |chain| format!("{} (epoch {})", chain.members.join(" → "), chain.epoch),
-    )
+    let Some(chain) = &placement.chains[partition] else { return "unknown".to_owned() };
+    let preference = placement.preference(partition);
+    let mut notes = vec![format!("epoch {}", chain.epoch)];
+    if chain.is_headless {
+        notes.push(format!("{} had it last", chain.members.join(", ")));
+        return format!("nobody ({})", notes.join("; "));
+    }
+    let missing = chain.missing(&preference);
+    if !missing.is_empty() {
+        notes.push(format!("without {}", missing.join(", ")));
+    }
+    if !chain.is_open {
+        notes.push("not begun yet".to_owned());
+    }
+    format!("{} ({})", chain.members.join(" → "), notes.join("; "))
 }
 
 /// The present chain of a partition as JSON; null if it is not known.
 pub(crate) fn chain_json(placement: &Placement, partition: usize) -> serde_json::Value {
-    placement.chains[partition]
-        .as_ref()
-        .map_or(serde_json::Value::Null, |chain| json!({ "epoch": chain.epoch, "members": chain.members }))
+    let Some(chain) = &placement.chains[partition] else { return serde_json::Value::Null };
+    json!({
+        "epoch": chain.epoch,
+        "members": chain.members,
+        "open": chain.is_open,
+        "missing": chain.missing(&placement.preference(partition)),
+    })
 }
 
 /// A fraction as a percentage of four characters or more.
@@ -112,6 +127,7 @@ fn for_programs(placement: &Placement) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::placement::Chain;
 
     #[test]
     fn json_names_ids_shares_and_lists() {
@@ -136,6 +152,20 @@ mod tests {
             .filter_map(|node| node["partition"]["share"].as_f64())
             .sum();
         assert!((shares - 1.0).abs() < 1e-9, "the arcs make the whole circle: {shares}");
+    }
+
+    #[test]
+    fn chain_says_who_is_missing() {
+        let mut placement = Placement::classic();
+        let chain = Chain { epoch: 4, members: vec!["5560".into(), "5562".into()], ..Chain::default() };
+        placement.chains[3] = Some(Chain { is_open: true, ..chain.clone() });
+        assert_eq!(chain_text(&placement, 3), "5560 → 5562 (epoch 4; without 5558)");
+        assert_eq!(chain_json(&placement, 3)["missing"], json!(["5558"]));
+        placement.chains[3] = Some(chain.clone());
+        assert_eq!(chain_text(&placement, 3), "5560 → 5562 (epoch 4; without 5558; not begun yet)");
+        placement.chains[3] = Some(Chain { members: vec!["5562".into()], is_headless: true, ..chain });
+        assert_eq!(chain_text(&placement, 3), "nobody (epoch 4; 5562 had it last)");
+        assert_eq!(chain_json(&placement, 3)["missing"], json!(["5558", "5560", "5562"]));
     }
 
     #[test]

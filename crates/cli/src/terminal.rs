@@ -28,6 +28,12 @@ impl Paint {
         Self { colours: false }
     }
 
+    /// Colours, whatever standard output is.
+    #[cfg(test)]
+    pub(crate) fn coloured() -> Self {
+        Self { colours: true }
+    }
+
     /// The text in the colour of the node at that position of the ring.
     pub(crate) fn node(self, position: usize, text: &str) -> String {
         self.wrap(COLOURS[position % COLOURS.len()], text)
@@ -41,6 +47,21 @@ impl Paint {
     /// The text in a faint type.
     pub(crate) fn faint(self, text: &str) -> String {
         self.wrap(2, text)
+    }
+
+    /// The text as something that is in order.
+    pub(crate) fn good(self, text: &str) -> String {
+        self.wrap(32, text)
+    }
+
+    /// The text as something that somebody should look at.
+    pub(crate) fn warning(self, text: &str) -> String {
+        self.wrap(33, text)
+    }
+
+    /// The text as something that is broken.
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.wrap(31, text)
     }
 
     fn wrap(self, code: u8, text: &str) -> String {
@@ -58,4 +79,17 @@ pub(crate) fn table(header: &[&str]) -> Table {
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.to_vec());
     table
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

@@ -5,6 +5,7 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use crate::arguments::{BenchOptions, Distribution, ReportFormat};
+pub(super) use crate::terminal::grouped;
 use crate::terminal::table;
 
 use super::Tally;
@@ -27,19 +28,6 @@ pub(super) fn errors_line(tally: &Tally) -> String {
     let texts: Vec<String> =
         errors.iter().map(|(kind, count)| format!("{} x {kind}", grouped(**count))).collect();
     if texts.is_empty() { "no errors".to_owned() } else { texts.join(", ") }
-}
-
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn for_people(options: &BenchOptions, tally: &Tally) -> String {

@@ -10,6 +10,7 @@ use crate::ring::percent;
 use crate::terminal::{Paint, table};
 
 use super::process::{Ended, NodeProcess};
+use super::watch::News;
 
 /// Writes a line to standard output. A terminal that is gone must not end the demo before its nodes.
 pub(super) fn say(text: &str) {
@@ -94,8 +95,9 @@ fn suggestions(cluster: &Cluster, nodes: &[NodeProcess]) -> Vec<(String, &'stati
         (format!("{program} query greeting --node {}", last.client), "from another node"),
         (format!("{program} query '*' --node {}", first.client), "all pairs of the ring"),
         (format!("{program} locate greeting --node {}", first.client), "which nodes keep it"),
-        (format!("kill -9 {}", victim.pid()), "one node dies"),
-        (serve_line(&victim.folder().config_file), "it starts again, alone"),
+        (format!("{program} status --node {}", first.client), "is everything up and in place?"),
+        (format!("kill -9 {}", victim.pid()), "one node dies: all keys go on"),
+        (serve_line(&victim.folder().config_file), "it is back, and fetches what it missed"),
     ]
 }
 
@@ -108,6 +110,23 @@ pub(super) fn report_death(node: &NodeProcess, ended: &Ended) {
         ended.describe(),
         serve_line(&node.folder().config_file)
     ));
+}
+
+/// Tells what has become of the ring since.
+pub(super) fn report(news: &News, cluster: &Cluster, nodes: &[NodeProcess]) {
+    match news {
+        News::GoesOn { node, after } => say(&format!(
+            "the ring goes on without node {node}, {:.1} s after it ended: its pairs are on {} nodes until it is back",
+            after.as_secs_f64(),
+            cluster.replicas - 1
+        )),
+        News::IsBack { node } => {
+            let pid =
+                nodes.iter().find(|process| process.name() == node).and_then(NodeProcess::started_by_hand);
+            let process = pid.map(|pid| format!(" as process {pid}")).unwrap_or_default();
+            say(&format!("node {node} is back{process}: its pairs are on {} nodes again", cluster.replicas));
+        }
+    }
 }
 
 /// Names the nodes that somebody started again by hand: they are not the demo's to stop.

@@ -6,15 +6,14 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use bytes::Bytes;
-use simpledynamo_topology::{NodeId, PartitionId};
 use simpledynamo_wire::resp::Value;
 use tokio::time::Instant;
 
 use crate::clients::counters::Counters;
+use crate::clients::ring::{self, Place};
 use crate::clients::state::ServerFacts;
 use crate::clock;
-use crate::commands::{ConfigValues, Figures, Keyspace, RingFigures, Setting};
+use crate::commands::{ConfigValues, Figures, Keyspace, Setting};
 use crate::config::{Config, Durability, Password, ReadFrom};
 use crate::core::engine::Engine;
 
@@ -29,8 +28,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) struct Facts {
     node: String,
     cluster: String,
-    /// Name, client address and peer address of each node, in ring order.
-    nodes: Vec<[String; 3]>,
+    /// The nodes, in ring order.
+    places: Vec<Place>,
     password: Option<Password>,
     config: RefCell<ConfigValues>,
     run_id: String,
@@ -63,14 +62,14 @@ impl Facts {
             max_value: config.cluster.max_value,
         };
         let ring = config.cluster.ring();
-        let described = ring.names().iter().map(|name| {
+        let places = ring.names().iter().map(|name| {
             let node = config.cluster.node(name).expect("the ring has the cluster's names");
-            [name.clone(), node.client.to_string(), node.peer.to_string()]
+            Place { name: name.clone(), client: node.client.to_string(), peer: node.peer.to_string() }
         });
         Self {
             node: config.node.name.clone(),
             cluster: config.cluster.id.clone(),
-            nodes: described.collect(),
+            places: places.collect(),
             password: config.node.password.clone(),
             config: RefCell::new(values),
             run_id: run_id(),
@@ -167,7 +166,7 @@ impl Facts {
             durability: config.durability,
             read_from: config.read_from,
             replicas: config.replicas,
-            ring: self.ring_figures(engine),
+            ring: ring::figures(engine, &self.places),
             writes_in_flight: engine.look(|node| node.writes_in_flight()) as u64,
             unsent_bytes: engine.unsent_bytes() as u64,
             dropped: engine.dropped(),
@@ -177,76 +176,9 @@ impl Facts {
         }
     }
 
-    /// The ring as this node sees it.
-    fn ring_figures(&self, engine: &Engine) -> RingFigures {
-        let status = engine.control_status();
-        let name = |node: NodeId| self.nodes[node.index()][0].clone();
-        let names = |nodes: &[NodeId]| nodes.iter().map(|&node| name(node)).collect::<Vec<_>>();
-        engine.look(|node| {
-            let topology = node.topology();
-            let partition = |id: PartitionId| name(NodeId(id.0));
-            let syncing = node.replicas().iter().filter_map(|(&id, replica)| {
-                let progress = replica.progress()?;
-                Some((partition(id), progress.held, progress.committed, progress.pages))
-            });
-            RingFigures {
-                is_whole: node.is_whole(),
-                is_formed: status.is_formed,
-                missing: names(&status.missing),
-                controller: status.controller.map(name).unwrap_or_default(),
-                term: status.term,
-                voters: names(&status.voters),
-                version: topology.version(),
-                session: node.me().session.0,
-                has_lease: node.has_lease(clock::boot_millis()),
-                down: topology.nodes().filter(|(_, node)| !node.is_live).map(|(id, _)| name(id)).collect(),
-                serving: node.replicas().values().filter(|replica| replica.is_serving()).count(),
-                syncing: syncing.collect(),
-                short: topology.partitions().filter(|&id| !topology.is_whole(id)).count(),
-                unserved: topology
-                    .partitions()
-                    .filter(|&id| topology.form(id).is_none() || topology.is_headless(id))
-                    .count(),
-            }
-        })
-    }
-
-    /// The ring and its chains as JSON. Names and addresses hold nothing that JSON would have to escape: the
-    /// configuration sees to that.
+    /// The ring and its chains, and what this node does in it, as JSON.
     pub(crate) fn describe(&self, engine: &Engine) -> Value {
-        engine.look(|node| {
-            let topology = node.topology();
-            let name = |node: NodeId| self.nodes[node.index()][0].as_str();
-            let mut nodes = Vec::new();
-            for (([name, client, peer], partition), (_, state)) in
-                self.nodes.iter().zip(topology.ring().partitions()).zip(topology.nodes())
-            {
-                nodes.push(format!(
-                    r#"{{"name":"{name}","id":"{}","client":"{client}","peer":"{peer}","session":{},"live":{}}}"#,
-                    partition.token, state.session, state.is_live
-                ));
-            }
-            let mut chains = Vec::new();
-            for form in topology.partitions().filter_map(|partition| topology.form(partition)) {
-                let members: Vec<String> =
-                    form.members.iter().map(|member| format!(r#""{}""#, name(member.node))).collect();
-                chains.push(format!(
-                    r#"{{"partition":{},"epoch":{},"members":[{}],"open":{},"whole":{}}}"#,
-                    form.partition,
-                    form.epoch,
-                    members.join(","),
-                    topology.chain(form.partition).is_open(),
-                    topology.is_whole(form.partition)
-                ));
-            }
-            Value::Bulk(Bytes::from(format!(
-                r#"{{"cluster":"{}","replicas":{},"nodes":[{}],"chains":[{}]}}"#,
-                self.cluster,
-                self.config.borrow().replicas,
-                nodes.join(","),
-                chains.join(",")
-            )))
-        })
+        ring::describe(engine, &self.cluster, self.config.borrow().replicas, &self.places)
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`state`] | what a connection is told about itself: protocol, authentication, name |
 //! | `execute`, `walk`, `expiry` | what concerns many keys |
 //! | `facts`, `counters` | what the node tells about itself |
+//! | `ring` | what it tells about the ring |
 
 pub(crate) mod client;
 pub(crate) mod connection;
@@ -14,6 +15,7 @@ pub(crate) mod counters;
 pub(crate) mod execute;
 pub(crate) mod expiry;
 pub(crate) mod facts;
+pub(crate) mod ring;
 pub(crate) mod server;
 pub mod state;
 pub(crate) mod ticket;

@@ -114,7 +114,8 @@ pub(super) async fn run(parts: Parts, mut inputs: Inputs) {
             _ = failures.changed() => driver.check(&failures),
             _ = leaderships.changed() => driver.on_leadership(&mut leaderships),
             _ = topologies.changed() => {
-                driver.topology = Arc::clone(&topologies.borrow_and_update());
+                let before = std::mem::replace(&mut driver.topology, Arc::clone(&topologies.borrow_and_update()));
+                driver.report_others(&before);
                 driver.on_topology();
             }
             Some((number, confirmed)) = ended_rounds.recv() => driver.on_round(number, confirmed),
@@ -161,6 +162,18 @@ impl Driver {
         let mut decisions = Decisions::default();
         self.controller.on_leadership(clock::boot_millis(), leadership, &mut decisions);
         self.carry_out(decisions);
+    }
+
+    /// Logs which other nodes have come or gone.
+    fn report_others(&self, before: &Topology) {
+        for (id, node) in self.topology.nodes().filter(|(id, _)| *id != self.parts.me) {
+            let (name, was) = (&self.parts.names[id.index()], before.node(id));
+            if node.is_live && (!was.is_live || was.session != node.session) {
+                tracing::info!("node {name} is in the ring, in session {}", node.session);
+            } else if !node.is_live && was.is_live {
+                tracing::warn!("node {name} is out of the ring: its session {} has ended", was.session);
+            }
+        }
     }
 
     fn on_topology(&mut self) {

@@ -1,0 +1,108 @@
+//! What a node tells about the ring: its view of nodes and chains, and what it does in it (`INFO ring`, `SD.RING`).
+
+use bytes::Bytes;
+use serde_json::json;
+use simpledynamo_topology::{Form, NodeId, PartitionId};
+use simpledynamo_wire::resp::Value;
+
+use crate::clock;
+use crate::commands::RingFigures;
+use crate::core::engine::Engine;
+
+/// A node as the configuration has it.
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) client: String,
+    pub(super) peer: String,
+}
+
+/// The fields of `INFO ring`.
+pub(super) fn figures(engine: &Engine, places: &[Place]) -> RingFigures {
+    let status = engine.control_status();
+    let name = |node: NodeId| places[node.index()].name.clone();
+    let names = |nodes: &[NodeId]| nodes.iter().map(|&node| name(node)).collect::<Vec<_>>();
+    engine.look(|node| {
+        let topology = node.topology();
+        let partition = |id: PartitionId| name(NodeId(id.0));
+        let syncing = node.replicas().iter().filter_map(|(&id, replica)| {
+            let progress = replica.progress()?;
+            Some((partition(id), progress.held, progress.committed, progress.pages))
+        });
+        RingFigures {
+            is_whole: node.is_whole(),
+            is_formed: status.is_formed,
+            missing: names(&status.missing),
+            controller: status.controller.map(name).unwrap_or_default(),
+            term: status.term,
+            voters: names(&status.voters),
+            version: topology.version(),
+            session: node.me().session.0,
+            has_lease: node.has_lease(clock::boot_millis()),
+            down: topology.nodes().filter(|(_, node)| !node.is_live).map(|(id, _)| name(id)).collect(),
+            serving: node.replicas().values().filter(|replica| replica.is_serving()).count(),
+            syncing: syncing.collect(),
+            short: topology.partitions().filter(|&id| !topology.is_whole(id)).count(),
+            unserved: topology
+                .partitions()
+                .filter(|&id| topology.form(id).is_none() || topology.is_headless(id))
+                .count(),
+        }
+    })
+}
+
+/// The reply to `SD.RING`.
+pub(super) fn describe(engine: &Engine, cluster: &str, replicas: usize, places: &[Place]) -> Value {
+    let figures = figures(engine, places);
+    let name = |node: NodeId| places[node.index()].name.as_str();
+    let ring = engine.look(|node| {
+        let topology = node.topology();
+        let nodes = places.iter().zip(topology.ring().partitions()).zip(topology.nodes());
+        let nodes = nodes.map(|((place, partition), (_, state))| {
+            json!({
+                "name": place.name,
+                "id": partition.token.to_string(),
+                "client": place.client,
+                "peer": place.peer,
+                "session": state.session.0,
+                "live": state.is_live,
+            })
+        });
+        let chain = |form: &Form| {
+            json!({
+                "partition": form.partition.0,
+                "epoch": form.epoch.0,
+                "members": form.members.iter().map(|member| name(member.node)).collect::<Vec<_>>(),
+                "open": topology.chain(form.partition).is_open(),
+                "whole": topology.is_whole(form.partition),
+                "headless": topology.is_headless(form.partition),
+            })
+        };
+        let serving = node.replicas().iter().filter(|(_, replica)| replica.is_serving());
+        let syncing = figures.syncing.iter().map(|(partition, held, committed, pages)| {
+            json!({ "partition": partition, "held": held, "committed": committed, "pages": pages })
+        });
+        json!({
+            "cluster": cluster,
+            "replicas": replicas,
+            "version": figures.version,
+            "nodes": nodes.collect::<Vec<_>>(),
+            "chains": topology.partitions().filter_map(|id| topology.form(id)).map(chain).collect::<Vec<_>>(),
+            "control": {
+                "formed": figures.is_formed,
+                "missing": figures.missing,
+                "controller": Some(&figures.controller).filter(|controller| !controller.is_empty()),
+                "term": figures.term,
+                "voters": figures.voters,
+            },
+            "here": {
+                "node": name(node.me().node),
+                "session": figures.session,
+                "lease": figures.has_lease,
+                "whole": figures.is_whole,
+                "serving": serving.map(|(id, _)| name(NodeId(id.0))).collect::<Vec<_>>(),
+                "syncing": syncing.collect::<Vec<_>>(),
+            },
+        })
+    });
+    Value::Bulk(Bytes::from(ring.to_string()))
+}
