@@ -11,9 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simpledynamo_chain::control::LeaseTerms;
 use simpledynamo_chain::{Effects, Event, Limits, Millis, Node, ReadFrom, Setup, Timing};
 use simpledynamo_ring::{Ring, RingError};
-use simpledynamo_storage::disk::{
-    DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, open,
-};
+use simpledynamo_storage::disk::{DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, open};
 use simpledynamo_storage::{Identity, Opened, StoreError};
 use simpledynamo_topology::{NodeId, StoreId};
 use tokio::net::{TcpListener, TcpStream};
