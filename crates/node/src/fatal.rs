@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -33,14 +33,19 @@ pub(crate) fn watch_store(folder: PathBuf) {
 pub(crate) fn stop_for(error: &StoreError) -> ! {
     let is_spoiled = error.is_damage() && !matches!(error, StoreError::Inconsistent { .. });
     if let Some(folder) = STORE.get().filter(|_| is_spoiled) {
-        match mark_damaged(folder) {
-            Ok(()) => tracing::error!(
-                "when this node starts again it begins with an empty store, which the others fill"
-            ),
-            Err(error) => tracing::error!("{error}"),
-        }
+        note_damage(folder);
     }
     stop(error)
+}
+
+/// From the next start on the store in this folder counts as empty.
+pub(crate) fn note_damage(folder: &Path) {
+    match mark_damaged(folder) {
+        Ok(()) => tracing::error!(
+            "when this node starts again it begins with an empty store, which the others fill"
+        ),
+        Err(error) => tracing::error!("{error}"),
+    }
 }
 
 /// Replaces the process by a new one of the same program with the same arguments: nothing of what it knew counts.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use simpledynamo_chain::control::LeaseTerms;
 use simpledynamo_chain::{Effects, Event, Limits, Millis, Node, ReadFrom, Setup, Timing};
 use simpledynamo_ring::{Ring, RingError};
-use simpledynamo_storage::disk::{
-    DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, mark_damaged, open,
-};
+use simpledynamo_storage::disk::{DiskData, DiskLog, DiskOptions, Lives, empty, is_marked_damaged, open};
 use simpledynamo_storage::{Identity, Opened, StoreError};
 use simpledynamo_topology::{NodeId, StoreId};
 use tokio::net::{TcpListener, TcpStream};
@@ -117,9 +114,8 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let clients = listen(this.client, "clients")?;
     let nodes = listen(this.peer, "other nodes")?;
     let ring = Arc::new(config.cluster.ring());
-    let store = open_store(config)?;
+    let (store, lives) = open_store(config)?;
     fatal::watch_store(config.node.data.clone());
-    let lives = Lives::open(&config.node.data)?;
     let me = node_id(&ring, &config.node.name);
     let identity = Arc::new(link_identity(config, &ring, me, StoreId(u128::from_be_bytes(store.uuid))));
     let pulse = Arc::new(Pulse::default());
@@ -178,7 +174,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
 }
 
 /// Opens the store. One that was found to lack something is emptied first: the others fill it again.
-fn open_store(config: &Config) -> Result<Opened<DiskLog, DiskData>, ServeError> {
+fn open_store(config: &Config) -> Result<(Opened<DiskLog, DiskData>, Lives), ServeError> {
     let folder = &config.node.data;
     let identity = Identity { cluster: config.cluster.id.clone(), node: config.node.name.clone() };
     let options = DiskOptions {
@@ -193,22 +189,13 @@ fn open_store(config: &Config) -> Result<Opened<DiskLog, DiskData>, ServeError> 
         );
         empty(folder)?;
     }
-    open(folder, &identity, &options).map_err(|error| {
+    let open_all = || Ok((open(folder, &identity, &options)?, Lives::open(folder)?));
+    open_all().map_err(|error: StoreError| {
         if error.is_damage() {
-            note_damage(folder);
+            fatal::note_damage(folder);
         }
         error.into()
     })
-}
-
-/// From the next start on the store counts as empty.
-fn note_damage(folder: &Path) {
-    match mark_damaged(folder) {
-        Ok(()) => tracing::error!(
-            "when this node starts again it begins with an empty store, which the others fill"
-        ),
-        Err(error) => tracing::error!("{error}"),
-    }
 }
 
 /// Passes on what the control thread says, for as long as the node runs.

@@ -17,6 +17,10 @@ const SLICES_MAX: usize = 64;
 /// After this long without a sign of life the other end is asked for one.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
+/// A link between nodes ends when what was sent has not arrived for this long: the receiving system says so even while
+/// the process there hangs.
+const LINK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long to rest when no connection can be accepted, as when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,6 +55,14 @@ pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_TIME))
+}
+
+/// As [`tune`], for a link between nodes: one on which nothing arrives any more is given up, so that a new one can be
+/// made. TCP by itself would try again at growing intervals, and find out that a long cut has healed as late as the
+/// cut was long.
+pub(crate) fn tune_link(stream: &TcpStream) -> io::Result<()> {
+    tune(stream)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(LINK_TIMEOUT))
 }
 
 /// Writes from a buffer with one call, and drops from it what was taken.

@@ -13,7 +13,7 @@ use simpledynamo_control::{
     ControlError, ControlGroup, ControlId, Options, StoreError, Transport, TransportError,
 };
 use simpledynamo_ring::Ring;
-use simpledynamo_storage::disk::{Lives, mark_damaged};
+use simpledynamo_storage::disk::Lives;
 use simpledynamo_topology::NodeId;
 use simpledynamo_wire::peer::LinkKind;
 use tokio::net::TcpListener;
@@ -131,10 +131,8 @@ async fn run(
 /// The control group's files cannot be used. If they are damaged, this voter may have forgotten what it voted for: it
 /// must not return as who it was, so its whole store is emptied at the next start.
 fn stop_for(folder: &Path, error: &ControlError) -> ! {
-    if matches!(error, ControlError::Store(StoreError::Damaged { .. }))
-        && let Err(error) = mark_damaged(folder)
-    {
-        tracing::error!("{error}");
+    if matches!(error, ControlError::Store(StoreError::Damaged { .. })) {
+        fatal::note_damage(folder);
     }
     fatal::stop(error)
 }

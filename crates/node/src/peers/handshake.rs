@@ -67,7 +67,7 @@ impl Identity {
 /// Connects to a node and introduces this one.
 pub(crate) async fn introduce(identity: &Identity, node: NodeId, link: LinkKind) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(identity.addresses[node.index()]).await?;
-    socket::tune(&stream)?;
+    socket::tune_link(&stream)?;
     let mut out = OutBuffer::new();
     encode(&PeerFrame::Hello(identity.hello(node, link)), &mut out);
     let (mut reading, writing) = stream.split();
@@ -86,7 +86,7 @@ pub(crate) async fn welcome(
     identity: &Identity,
     stream: &mut TcpStream,
 ) -> io::Result<(NodeId, LinkKind, BytesMut)> {
-    socket::tune(stream)?;
+    socket::tune_link(stream)?;
     let (mut reading, writing) = stream.split();
     let mut buffer = BytesMut::new();
     let mut decoder = FrameDecoder::new(0);

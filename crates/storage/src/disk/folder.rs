@@ -68,7 +68,7 @@ impl Folder {
                 self.start_over()?;
                 Ok(None)
             }
-            Err(source) => Err(failed("cannot read", &path, source)),
+            Err(source) => Err(small::unreadable(&path, source)),
         }
     }
 

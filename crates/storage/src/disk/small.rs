@@ -12,8 +12,16 @@ pub(crate) fn read(path: &Path) -> Result<String, StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(source) => Err(failed("cannot read", path, source)),
+        Err(source) => Err(unreadable(path, source)),
     }
+}
+
+/// Why a file that is there could not be read as text: what was written to it was text.
+pub(crate) fn unreadable(path: &Path, source: io::Error) -> StoreError {
+    if source.kind() == io::ErrorKind::InvalidData {
+        return StoreError::Damaged { path: path.to_owned(), offset: 0, reason: "it is no text".to_owned() };
+    }
+    failed("cannot read", path, source)
 }
 
 /// Whether a file is there.
