@@ -7,6 +7,7 @@ tests themselves be killed, the kernel ends the nodes (`serve --die-with-parent`
 
 import hashlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -112,11 +113,13 @@ def end_process(process):
     process.wait(timeout=20)
 
 
-def config_text(host, name, cluster, node, base_port):
-    """A node's configuration file."""
+def config_text(hosts, name, cluster, node, base_port):
+    """A node's configuration file; `hosts` is the address of each node by name, or one for all of them."""
+    if isinstance(hosts, str):
+        hosts = dict.fromkeys(NAMES, hosts)
     entries = "".join(
-        f'  {{ name = "{other}", client = "{host}:{client_port(other, base_port)}", '
-        f'peer = "{host}:{client_port(other, base_port) + 10_000}" }},\n'
+        f'  {{ name = "{other}", client = "{hosts[other]}:{client_port(other, base_port)}", '
+        f'peer = "{hosts[other]}:{client_port(other, base_port) + 10_000}" }},\n'
         for other in NAMES
     )
     cluster = {"id": "test", **cluster}
@@ -134,8 +137,9 @@ def toml(value):
 class Node:
     """One node: its folder, and its process while it runs."""
 
-    def __init__(self, name, host, folder, base_port):
+    def __init__(self, name, host, folder, base_port, prefix=()):
         self.name = name
+        self.prefix = prefix
         self.address = (host, client_port(name, base_port))
         self.peer_address = (host, client_port(name, base_port) + 10_000)
         self.folder = folder
@@ -143,12 +147,12 @@ class Node:
         self.log_path = folder / "node.log"
         self.process = None
 
-    def start(self, prefix=()):
+    def start(self, prefix=None):
         """Starts the process, and does not wait until it serves. `prefix` is a command that replaces itself by it."""
         # The kernel ends a child when the thread that started it ends.
         assert threading.current_thread() is threading.main_thread(), "nodes are started by the main thread"
         assert not self.is_running(), f"{self.name} runs already"
-        command = [*prefix, binary(), "serve", "--config", str(self.config), "--die-with-parent", str(os.getpid())]
+        command = [*(self.prefix if prefix is None else prefix), binary(), "serve", "--config", str(self.config), "--die-with-parent", str(os.getpid())]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -160,6 +164,23 @@ class Node:
         self.process.send_signal(number)
         if number == signal.SIGKILL:
             self.process.wait(timeout=20)
+
+    def hang(self):
+        """Stops the process as it is: it keeps its connections and answers nothing."""
+        self.kill(signal.SIGSTOP)
+
+    def wake(self):
+        self.kill(signal.SIGCONT)
+
+    def stop(self):
+        """Stops the node in order."""
+        self.kill(signal.SIGTERM)
+        code = self.wait_for_end()
+        assert code == 0, f"{self.name} ended with exit code {code}"
+
+    def wait_for_end(self, seconds=30.0):
+        """The exit code of a process that is about to end."""
+        return self.process.wait(timeout=seconds)
 
     def end(self):
         if self.process is not None:
@@ -180,14 +201,39 @@ class Node:
 
         return eventually(attempt, seconds, f"{self.name} takes clients")
 
-    def serves(self):
-        """Whether the node says that every partition is served."""
+    def ring_info(self):
+        """The fields of INFO ring; none if the node does not answer."""
         try:
             with self.client(timeout=2.0) as client:
-                info = client.call("INFO", "simpledynamo")
+                info = client.call("INFO", "ring")
         except OSError:
-            return False
-        return not isinstance(info, Error) and b"\r\nsimpledynamo_serving:1\r\n" in info
+            return {}
+        if isinstance(info, Error):
+            return {}
+        lines = info.decode().split("\r\n")
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def syncing(self):
+        """The partitions that this node lacks something of, by name, and how far it has come with each."""
+        prefix = "syncing_"
+        found = {}
+        for field, value in self.ring_info().items():
+            if field.startswith(prefix):
+                numbers = (pair.split("=") for pair in value.split(","))
+                found[field.removeprefix(prefix)] = {name: int(number) for name, number in numbers}
+        return found
+
+    def chain(self, partition):
+        """The members of a partition's chain, head first, as this node knows them."""
+        with self.client() as client:
+            ring = json.loads(client.ok("SD.RING"))
+        index = [node["name"] for node in ring["nodes"]].index(partition)
+        return next(chain["members"] for chain in ring["chains"] if chain["partition"] == index)
+
+    def serves(self):
+        """Whether the node says that every node serves all that it keeps, and that it may answer itself."""
+        info = self.ring_info()
+        return info.get("whole") == "yes" and info.get("lease") == "yes"
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -202,15 +248,17 @@ class Node:
 class Ring:
     """Five nodes. `cluster` and `node` are lines of the configuration beyond the defaults."""
 
-    def __init__(self, folder, cluster=None, node=None, host=None, base_port=11_108):
-        self.host = host or fresh_host()
+    def __init__(self, folder, cluster=None, node=None, host=None, base_port=11_108, hosts=None, prefixes=None):
+        """`hosts` and `prefixes` are for nodes with addresses, and commands in front, of their own."""
+        self.host = host or (hosts and hosts[NAMES[0]]) or fresh_host()
         self.folder = Path(folder)
         self.nodes = {}
+        hosts = hosts or dict.fromkeys(NAMES, self.host)
         for name in NAMES:
             home = self.folder / name
             home.mkdir(parents=True, exist_ok=True)
-            self.nodes[name] = Node(name, self.host, home, base_port)
-            self.nodes[name].config.write_text(config_text(self.host, name, cluster or {}, node or {}, base_port))
+            self.nodes[name] = Node(name, hosts[name], home, base_port, (prefixes or {}).get(name, ()))
+            self.nodes[name].config.write_text(config_text(hosts, name, cluster or {}, node or {}, base_port))
 
     def __getitem__(self, name):
         return self.nodes[name]
@@ -227,14 +275,42 @@ class Ring:
         return self
 
     def wait(self, seconds=START_TIMEOUT):
-        """Waits until all nodes serve."""
+        """Waits until all nodes serve, and know the same of the ring."""
         deadline = time.monotonic() + seconds
-        for node in self:
-            while not node.serves():
+        while True:
+            known = {node.name: node.ring_info() for node in self}
+            versions = {info.get("topology_version") for info in known.values()}
+            if len(versions) == 1 and all(
+                info.get("whole") == "yes" and info.get("lease") == "yes" for info in known.values()
+            ):
+                return
+            for node in self:
                 code = node.process.poll()
-                assert code is None, f"node {node.name} ended with exit code {code} while it started"
-                assert time.monotonic() < deadline, f"node {node.name} does not serve after {seconds} s"
-                time.sleep(0.02)
+                assert code is None, f"node {node.name} ended with exit code {code} while it was waited for"
+            assert time.monotonic() < deadline, f"the ring is not whole after {seconds} s: {known}"
+            time.sleep(0.02)
+
+    def wait_without(self, *names, seconds=START_TIMEOUT):
+        """Waits until the nodes that are left serve everything without these."""
+        left = [node for node in self if node.name not in names]
+
+        def is_known_to(info):
+            return set(names) <= set(info.get("down_nodes", "").split(",")) and info["partitions_unserved"] == "0"
+
+        eventually(
+            lambda: all(is_known_to(info) if (info := node.ring_info()) else False for node in left),
+            seconds,
+            f"all others serve without {names}",
+        )
+
+    def controller(self):
+        """The name of the node that leads the control group, once all that run agree about it."""
+
+        def agreed():
+            named = {node.ring_info().get("controller") for node in self if node.is_running()}
+            return next(iter(named)) if len(named) == 1 else None
+
+        return eventually(agreed, START_TIMEOUT, "the nodes agree who leads")
 
     def kill_all(self):
         """Kills all processes at once, as a loss of power would, but for the system's cache."""

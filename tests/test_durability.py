@@ -7,29 +7,7 @@ import time
 import pytest
 
 from harness import NAMES, eventually
-from workload import Writers
-
-
-def settle(ring, writers):
-    """All nodes serve; what they hold is what was promised, and all replicas of a key agree."""
-    ring.wait()
-    writers.check(ring)
-    stored = [dict(pairs_at(node)) for node in ring]
-    for key in writers.keys:
-        versions = [pairs[key] for pairs in stored if key in pairs]
-        assert len(versions) in (0, 3), f"{key} is stored {len(versions)} times"
-        assert len(set(versions)) <= 1, f"replicas of {key} differ: {versions}"
-
-
-def pairs_at(node):
-    """All pairs that a node says it stores."""
-    cursor = b"0"
-    with node.client() as client:
-        while True:
-            cursor, page = client.ok("SD.QUERY", "@", "CURSOR", cursor, "COUNT", 1000)
-            yield from zip(page[::2], page[1::2], strict=True)
-            if cursor == b"0":
-                return
+from workload import Writers, settle
 
 
 def test_all_killed_amid_writes_again_and_again(own_ring):
@@ -135,14 +113,3 @@ def test_expiry_times_and_deletions_survive(own_ring):
             assert 900 < client.ok("TTL", "later") <= 1000
     with own_ring["5562"].client() as client:
         eventually(lambda: client.ok("DBSIZE") == 3, 10, "only three keys are counted")
-
-
-def test_a_foreign_folder_is_refused(own_ring):
-    """The data of one node given to another, or to another cluster, is named and not touched."""
-    own_ring.kill_all()
-    thief = own_ring["5556"]
-    thief.config.write_text(thief.config.read_text() + 'data = "../5554/data"\n')
-    thief.start()
-    assert thief.process.wait(timeout=10) not in (0, None)
-    last = thief.log().strip().splitlines()[-1]
-    assert "5554" in last and "5556" in last, last

@@ -18,9 +18,9 @@ def text(value):
     return bytes([len(value)]) + value.encode()
 
 
-def hello(version=1, cluster="test", table=bytes(20), node=1, session=1, to=0):
-    """The first frame of a connection between nodes: length, kind 1, and who is who."""
-    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, session]) + bytes(17) + bytes([to])
+def hello(version=2, cluster="test", table=bytes(20), node=1, to=0, link=0):
+    """The first frame of a connection between nodes: length, kind 1, who is who, and what the connection is for."""
+    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, to]) + bytes(16) + bytes([link])
     return struct.pack("<I", len(body)) + body
 
 
@@ -28,6 +28,7 @@ STRANGERS = {
     "another version": (hello(version=99), "version 99"),
     "another cluster": (hello(cluster="other"), '"other"'),
     "another table": (hello(), r"\[cluster\]"),
+    "an unknown kind of link": (hello(link=9), "a link"),
     "a Redis client": (encode("SET", "k", "v"), "no frame|not a connection from a node"),
     "a browser": (b"GET / HTTP/1.1\r\n\r\n", "no frame|not a connection from a node"),
     "an endless frame": (b"\xff\xff\xff\xff" + b"x" * 100, "no frame"),

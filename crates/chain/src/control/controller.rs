@@ -13,7 +13,7 @@ const PROPOSE_AGAIN: Millis = 200;
 
 /// The part of a lease's term after which a tick is late, or no round confirmed: then the controller itself stood
 /// still or was cut off, and silence that it heard meanwhile proves nothing.
-const LATE_DIVISOR: Millis = 3;
+const LATE_DIVISOR: Millis = 2;
 
 /// Rounds per renewal: a renewal waits for its grant no longer than this part of the time between two.
 const ROUNDS_PER_RENEWAL: Millis = 2;

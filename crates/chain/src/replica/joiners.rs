@@ -102,8 +102,11 @@ impl Replica {
         }
         if let Some(known) = service.joiners.get(&from.node)
             && known.member == from
-            && (Some(known.attachment) == attachment || known.proposed.is_some())
+            && (Some(known.attachment) == attachment
+                || known.proposed.is_some()
+                || context.now.millis < known.moved_at + JOINER_PATIENCE)
         {
+            // It may have asked before it heard of its attachment: each new one would have it begin anew.
             return;
         }
         self.attach(context.now.millis, from, held.filter(|&held| self.knows(held)), effects);

@@ -16,7 +16,7 @@ use crate::cluster::{Cluster, Parcel, node_id};
 use crate::history::{Action, Op, Told, is_linearizable};
 
 /// Takes some ten seconds on a slow core.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 12_000;
 
 /// What a sweep must have met, or its weather is too fair.
 const MARKS: [&str; 18] = [
