@@ -12,7 +12,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify simpledynamo-sim
 IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
 
-.PHONY: help verify fix build test unit doctest sim e2e bench fuzz
+.PHONY: help verify fix build test unit doctest fresh sim e2e bench fuzz
 
 help: ## Lists these commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /\1\t/' | expand -t 12
@@ -38,10 +38,11 @@ fix: ## Formats, and applies what clippy can correct by itself
 build:
 	cargo build $(CARGO_FLAGS) --workspace --bins --lib --tests
 
-test: verify ## Does everything: verify, unit tests, documentation tests, end-to-end tests
+test: verify ## Does everything: verify, unit tests, documentation tests, fresh seeds, end-to-end tests
 	$(MAKE) --no-print-directory build
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory doctest
+	$(MAKE) --no-print-directory fresh
 	$(MAKE) --no-print-directory e2e
 
 unit: ## Tests of the crates, by cargo-nextest if it is installed
@@ -50,6 +51,10 @@ unit: ## Tests of the crates, by cargo-nextest if it is installed
 
 doctest: ## Tests in the documentation of the crates
 	cargo test $(CARGO_FLAGS) --workspace --doc
+
+fresh: ## Simulates seeds that were never run before, for SIM_SECONDS=180, in the build that the tests use
+	SIM_SECONDS=$(or $(SIM_SECONDS),180) cargo test $(CARGO_FLAGS) --quiet --package simpledynamo-sim \
+		--test simulator fresh_seeds_hold -- --nocapture
 
 # Other seeds each time, unless FROM says where to begin.
 SEEDS := 20000

@@ -416,10 +416,18 @@ impl Coordinator {
     }
 
     /// Time has passed: try again what is due, give up what is over its deadline.
-    pub(crate) fn on_tick(&mut self, view: View<'_>, has_lease: bool, effects: &mut Effects) {
+    ///
+    /// `has_lost_lease` tells that the node had a lease and has none: without one for a whole term, a request is not
+    /// going to be served soon. A node that has only just started is merely late.
+    pub(crate) fn on_tick(
+        &mut self,
+        view: View<'_>,
+        has_lease: bool,
+        has_lost_lease: bool,
+        effects: &mut Effects,
+    ) {
         let timing = self.timing;
-        // Without a lease for a whole term, a request is not going to be served soon.
-        let is_hopeless = |began: Millis| !has_lease && view.now >= began + timing.lease;
+        let is_hopeless = |began: Millis| has_lost_lease && view.now >= began + timing.lease;
         let writes = self.writes.iter().filter(|(_, write)| {
             write.due <= view.now || write.deadline <= view.now || is_hopeless(write.began)
         });

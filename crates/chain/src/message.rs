@@ -202,7 +202,9 @@ impl fmt::Display for Refusal {
             Self::ChainBroken => "a member of this key's chain cannot be reached",
             Self::Unreachable => "no node that could answer for this key can be reached",
             Self::Overloaded => "the members of this key's chain are overloaded",
-            Self::NoLease => "no majority of the voters can be reached",
+            Self::NoLease => {
+                "this node has no lease: it stood still, or cannot reach a majority of the voters"
+            }
         })
     }
 }

@@ -114,6 +114,8 @@ pub struct Node {
     limits: Limits,
     topology: Arc<Topology>,
     lease: Lease,
+    /// Whether this process ever had a lease.
+    was_leased: bool,
     /// The node is about to leave.
     has_surrendered: bool,
     links: Links,
@@ -146,6 +148,7 @@ impl Node {
             limits: setup.limits,
             topology: Arc::new(topology),
             lease: Lease::default(),
+            was_leased: false,
             has_surrendered: false,
             links: Links::new(me.node, nodes),
             coordinator: Coordinator::new(me, partitions, nodes, setup.timing, setup.read_from),
@@ -255,7 +258,9 @@ impl Node {
             }
             Event::Tick => {
                 let view = View { now: now.millis, topology: &self.topology, links: &self.links };
-                self.coordinator.on_tick(view, self.lease.is_valid(now.millis), effects);
+                let has_lease = self.lease.is_valid(now.millis);
+                self.was_leased |= has_lease;
+                self.coordinator.on_tick(view, has_lease, self.was_leased && !has_lease, effects);
                 let ids: Vec<PartitionId> = self.replicas.keys().copied().collect();
                 for id in ids {
                     self.at(now, id, records, |replica, context| replica.on_tick(context, effects));

@@ -217,7 +217,8 @@ async fn hear_control(
                         Err(error) => Err(error),
                     };
                     if let Err(error) = ended {
-                        tracing::warn!("a link from node {} ended: {error}", from.index());
+                        let name = engine.look(|node| node.topology().ring().names()[from.index()].clone());
+                        tracing::warn!("a link from node {name} ended: {error}");
                     }
                 });
             }

@@ -198,7 +198,7 @@ fn control(report: &Report) -> String {
     } else {
         text.push_str("; its control group has not formed yet.");
     }
-    text.push_str(&format!(" Chains as of version {}, told by {}.", report.version, report.told_by));
+    text.push_str(&format!("\nChains as of version {}, told by {}.", report.version, report.told_by));
     text
 }
 

@@ -48,7 +48,9 @@ impl ControlGroup {
         }
         // The next hint must wait its turn anew.
         self.note_heard();
-        tracing::info!("the leader on node {node} is not heard: starting an election");
+        let topology = self.topology().borrow().clone();
+        let name = &topology.ring().names()[node.index()];
+        tracing::info!("node {name}, which leads the control group, is not heard: starting an election");
         // If it has ended there is nothing to elect.
         drop(self.inner.raft.trigger().elect().await);
     }

@@ -93,4 +93,17 @@ Besides the errors of Redis there are these. What a client may conclude from eac
 | `UNAVAILABLE` | It certainly did not happen; it may be tried again. |
 | `UNKNOWN` | It may have happened, may still happen, or may never happen: its outcome did not arrive in time. |
 | `PARTIAL` | Of a command on several keys a part happened; the text counts the keys. |
+
+After `UNAVAILABLE` stands what was missing for all of `operation_timeout_ms`, or for `lease_ms` where it is the lease:
+
+| `UNAVAILABLE ...` | What was missing |
+|---|---|
+| `this node has no lease: it stood still, or cannot reach a majority of the voters` | The right of this node to serve: ask another one. |
+| `the chain of this key is not formed yet` | A chain: it is changing, or no node that holds the key's last writes is there. |
+| `no node that could answer for this key can be reached` | A connection to the head of the chain, or to any member. |
+| `a member of this key's chain cannot be reached` | A connection from the head to its successor. |
+| `the members of this key's chain are overloaded` | Room for more unfinished work. |
+| `the read was not answered in time` | An answer of any member. |
+
+[operations.md](operations.md#troubleshooting) says what to do.
 ";

@@ -232,7 +232,7 @@ pub static COMMANDS: &[Spec] = commands! {
         Partial("Calculates with 64-bit floating point, Redis with 80-bit where it can.");
     "info" -1 NONE Server "1.0.0" [Dangerous] server::info,
         "[section ...]", "Returns figures of this node, and of the ring in `keyspace`.",
-        Partial("The fields that exist; a section `simpledynamo` besides.");
+        Partial("The fields that exist; sections `simpledynamo` and `ring` besides.");
     "keys" 2 NONE Generic "1.0.0" [ReadOnly Dangerous] listing::keys,
         "pattern", "Returns all keys that match.",
         Partial("Of the whole ring. Beyond a limit of keys it fails and names `SCAN`.");
@@ -302,7 +302,7 @@ pub static COMMANDS: &[Spec] = commands! {
         "Returns, in pages, the pairs that this node stores (replicas included), all pairs, or one.",
         Full(PAGE_NOTE);
     "sd.ring" 1 NONE SimpleDynamo "0.1.0" [ReadOnly Fast] listing::ring,
-        "", "Returns the nodes and chains of the ring, as this node knows them, as JSON.", Full("");
+        "", "Returns nodes, chains and control group as this node knows them, and what it does, as JSON.", Full("");
     "select" 2 NONE Connection "1.0.0" [Fast] connection::select,
         "index", "Chooses the database.", Partial("There is database 0 only.");
     "set" -3 ONE String "1.0.0" [Write] strings::set,

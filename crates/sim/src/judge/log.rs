@@ -118,14 +118,15 @@ impl World {
         assert!(holds, "I3: {me} accepts {} of {}, which {above} has not", entry.version, form.partition);
     }
 
-    /// An epoch begins with all that was committed before.
+    /// An epoch begins with all that was committed in those before it. Members open in their turn, when more may have
+    /// been committed in it; and one that was removed may open it when a later one has long committed.
     fn check_base(&self, at: usize, partition: PartitionId, epoch: Epoch) {
         let process = self.hosts[at].process.as_ref().expect("it works");
         let shadow = &process.accepted[&partition];
-        for entry in self.judge.committed(partition) {
+        let committed_in = &self.judge.committed_in[partition.index()];
+        for (entry, &committed_in) in self.judge.committed(partition).iter().zip(committed_in) {
             let version = entry.version;
-            // Members open after the head may have committed more, each in its turn.
-            if version.epoch < epoch {
+            if committed_in < epoch {
                 assert!(shadow.holds(version), "I18: epoch {epoch} of {partition} opens without {version}");
             }
         }
@@ -188,6 +189,7 @@ impl Judge {
             timeline.push((version.seq, state));
         }
         self.committed[partition.index()].push(Arc::clone(entry));
+        self.committed_in[partition.index()].push(epoch);
     }
 
     /// A write is acknowledged.

@@ -27,6 +27,8 @@ use crate::scenario::{Scenario, Scenarios};
 /// What the invariants remember.
 pub(crate) struct Judge {
     committed: Vec<Vec<Arc<Entry>>>,
+    /// The epoch in which each of them was.
+    committed_in: Vec<Vec<Epoch>>,
     names: BTreeMap<(PartitionId, Version), Arc<Entry>>,
     /// The op ids that were accepted, under their latest version.
     accepted_ids: BTreeMap<(PartitionId, OpId), Version>,
@@ -54,6 +56,7 @@ impl Judge {
     pub(crate) fn new(ring: &Ring) -> Self {
         Self {
             committed: vec![Vec::new(); ring.partitions().len()],
+            committed_in: vec![Vec::new(); ring.partitions().len()],
             names: BTreeMap::new(),
             accepted_ids: BTreeMap::new(),
             done: BTreeMap::new(),
