@@ -11,6 +11,7 @@ use simpledynamo_topology::{Chain, Command, Topology, Void};
 
 use crate::clock::Micros;
 use crate::host::Work;
+use crate::knobs::Plot;
 use crate::sabotage::Sabotage;
 use crate::scenario::Scenario;
 use crate::world::{Happening, World};
@@ -112,7 +113,9 @@ impl World {
             self.group.able_at = self.now;
             self.readmit();
             let every = self.knobs.leader_change / ELECTION_EVERY;
-            if self.is_smooth || self.random.below(every.max(1)) > 0 {
+            // In calm weather a leader leads until it dies: another one would have to wait a term anew.
+            let is_lasting = self.is_smooth || self.knobs.plot == Plot::Calm;
+            if is_lasting || self.random.below(every.max(1)) > 0 {
                 return;
             }
         } else {
