@@ -367,11 +367,12 @@ impl Coordinator {
         }
     }
 
-    /// The session so far has ended. Whether its writes happened is not known any more, unless none was sent or all
-    /// were refused: under a new op id they might happen twice.
+    /// The session so far has ended. Whether what it sent happened is not known any more, unless all copies were refused:
+    /// under a new op id it might happen twice. What was never sent has had no op id yet, and waits on.
     pub(crate) fn begin_session(&mut self, session: Session, effects: &mut Effects) {
         self.me.session = session;
-        for request in self.writes.keys().copied().collect::<Vec<_>>() {
+        let sent = self.writes.iter().filter(|(_, write)| write.copies > 0);
+        for request in sent.map(|(&request, _)| request).collect::<Vec<_>>() {
             let write = &self.writes[&request];
             let outcome = write.outcome_unanswered();
             self.end_write(request, outcome, effects);

@@ -602,28 +602,34 @@ impl Checks {
         control: &Control,
     ) {
         let Some(&id) = self.writes.get(&(index, machine.life, completion.request)) else { return };
+        // A write that was never sent in the session in which it was asked for is sent in a later one.
+        let session = machine.node.as_ref().map_or(id.session, |node| node.me().session);
+        let ids = [id, OpId { session, ..id }];
         match &completion.outcome {
             Outcome::Unavailable(_) => self.mark("a write is unavailable", true),
             Outcome::Unknown => self.mark("a write is unknown", true),
             _ => self.mark("a write is done", true),
         }
         match &completion.outcome {
-            Outcome::Written { version, reply } => self.on_acknowledged(id, *version, reply, control),
+            Outcome::Written { version, reply } => self.on_acknowledged(ids, *version, reply, control),
             Outcome::Unavailable(_) => {
-                self.refused.insert(id);
-                self.check_refused(id);
+                for id in ids {
+                    self.refused.insert(id);
+                    self.check_refused(id);
+                }
             }
             Outcome::Unknown | Outcome::Read(_) => {}
         }
     }
 
-    fn on_acknowledged(&mut self, id: OpId, version: Version, reply: &Reply, control: &Control) {
-        let found = self.entries.iter().find(|((_, named), entry)| *named == version && entry.id == id);
+    fn on_acknowledged(&mut self, ids: [OpId; 2], version: Version, reply: &Reply, control: &Control) {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|((_, named), entry)| *named == version && ids.contains(&entry.id));
         let ((partition, _), entry) = found.expect("I13: what is acknowledged is in a log");
         let (partition, entry) = (*partition, Arc::clone(entry));
         assert_eq!(&entry.reply, reply, "I13: the reply is the stored one");
         let committed = self.committed[partition.index()].version(version.seq as usize);
-        assert_eq!(committed, Some(version), "I13: {id} is acknowledged, but not committed");
+        assert_eq!(committed, Some(version), "I13: {} is acknowledged, but not committed", entry.id);
         self.check_held(partition, version, control, "acknowledged");
     }
 
