@@ -228,22 +228,26 @@ impl<L: Log> Writer<L> {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
             };
-            let mut changes = Vec::new();
+            let (mut changes, mut clean) = (Vec::new(), Vec::new());
             for job in std::iter::once(first).chain(jobs.try_iter()) {
                 match job {
                     WriterJob::Persist(more) if changes.is_empty() => changes = more,
                     WriterJob::Persist(more) => changes.extend(more),
-                    WriterJob::Apply(changes) => self.apply(changes),
+                    WriterJob::Apply(more) if clean.is_empty() => clean = more,
+                    WriterJob::Apply(more) => clean.extend(more),
                     WriterJob::Trim(applied) => {
                         self.log.trim(&applied).unwrap_or_else(|error| fatal::stop_for(&error));
                     }
                     WriterJob::Close => {
                         self.write(changes);
+                        self.apply(clean);
                         return self.sync();
                     }
                 }
             }
             self.write(changes);
+            // Behind all that was asked for before: a page must not reach the data before the log says that it may.
+            self.apply(clean);
         }
     }
 
@@ -283,6 +287,9 @@ impl<L: Log> Writer<L> {
 
     /// Has changes made to the data: at once if what they follow from is durable, else after the next sync.
     fn apply(&mut self, changes: Vec<Apply>) {
+        if changes.is_empty() {
+            return;
+        }
         match self.sync {
             // What is clean has been reported durable, so it is.
             SyncPolicy::Always => self.hand_on(changes),
@@ -448,3 +455,6 @@ impl<L: LogReader, D: Data> Reader<L, D> {
         let _ = self.done.send(Done::PageRead { partition, attachment, page });
     }
 }
+
+#[cfg(test)]
+mod tests;

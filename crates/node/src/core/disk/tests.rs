@@ -1,0 +1,105 @@
+use std::sync::mpsc::{TryRecvError, channel};
+
+use simpledynamo_storage::StoreError;
+use simpledynamo_topology::Epoch;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+
+const HERE: PartitionId = PartitionId(0);
+
+/// What the applier is handed, looked at by the log as well.
+type Clean = Arc<Mutex<Receiver<Vec<Apply>>>>;
+
+/// A log that sees to it that nothing is handed on before what was asked for earlier is written.
+struct Watching {
+    clean: Clean,
+    written: Arc<Mutex<Vec<Persist>>>,
+}
+
+#[derive(Clone)]
+struct NoReader;
+
+impl LogReader for NoReader {
+    fn read(&self, _: &Fetch) -> Result<Option<Vec<Arc<Entry>>>, StoreError> {
+        Ok(None)
+    }
+}
+
+impl Log for Watching {
+    type Reader = NoReader;
+
+    fn append(&mut self, batch: &[Persist]) -> Result<(), StoreError> {
+        assert_eq!(next(&self.clean), None, "handed on before the log has what comes before it");
+        self.written.lock().expect("no panic").extend(batch.iter().cloned());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn trim(&mut self, _: &BTreeMap<PartitionId, u64>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A writer, and all that it leads to.
+struct Bench {
+    writer: Writer<Watching>,
+    clean: Clean,
+    written: Arc<Mutex<Vec<Persist>>>,
+    _done: UnboundedReceiver<Done>,
+}
+
+fn bench(durability: Durability) -> Bench {
+    let (applier, clean) = channel();
+    let (done, kept) = unbounded_channel();
+    let (clean, written) = (Arc::new(Mutex::new(clean)), Arc::default());
+    let log = Watching { clean: Arc::clone(&clean), written: Arc::clone(&written) };
+    let writer = Writer {
+        log,
+        sync: SyncPolicy::of(durability),
+        backlog: Arc::default(),
+        pulse: Arc::default(),
+        done,
+        applier,
+        dirty: None,
+        held: Vec::new(),
+    };
+    Bench { writer, clean, written, _done: kept }
+}
+
+fn next(clean: &Clean) -> Option<Vec<Apply>> {
+    match clean.lock().expect("no panic").try_recv() {
+        Ok(changes) => Some(changes),
+        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+    }
+}
+
+fn page() -> Apply {
+    let page = CopyPage { number: 0, after: None, records: Vec::new(), end: None };
+    Apply::Page { partition: HERE, attachment: 1, page: Arc::new(page) }
+}
+
+#[test]
+fn what_changes_the_data_waits_for_the_changes_to_the_log_before_it() {
+    for durability in [Durability::Always, Durability::Interval, Durability::None] {
+        let Bench { writer, clean, written, .. } = bench(durability);
+        let (sender, jobs) = channel();
+        let seal = Persist::Seal { partition: HERE, epoch: Epoch(1) };
+        let reset = Persist::Reset { partition: HERE };
+        // All of it has gathered while the writer was busy.
+        for job in [
+            WriterJob::Persist(vec![seal.clone()]),
+            WriterJob::Persist(vec![reset.clone()]),
+            WriterJob::Apply(vec![page()]),
+            WriterJob::Close,
+        ] {
+            sender.send(job).expect("the writer is there");
+        }
+        writer.run(&jobs);
+        assert_eq!(*written.lock().expect("no panic"), [seal, reset]);
+        assert_eq!(next(&clean), Some(vec![page()]));
+    }
+}
