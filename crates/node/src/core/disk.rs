@@ -220,7 +220,11 @@ struct Writer<L> {
 impl<L: Log> Writer<L> {
     fn run(mut self, jobs: &Receiver<WriterJob>) {
         loop {
-            let first = match self.next(jobs) {
+            let next = self.next(jobs);
+            // Whatever the writer does from here on, it may have to wait for the disk, or for an applier that does.
+            let pulse = Arc::clone(&self.pulse);
+            let _working = pulse.begin_work();
+            let first = match next {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
                     self.sync();
@@ -265,8 +269,6 @@ impl<L: Log> Writer<L> {
             return;
         }
         self.backlog.wait_for_room();
-        let pulse = Arc::clone(&self.pulse);
-        let writing = pulse.begin_sync();
         self.log.append(&changes).unwrap_or_else(|error| fatal::stop_for(&error));
         let dirty_since = *self.dirty.get_or_insert_with(Instant::now);
         let is_awaited = changes.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
@@ -278,7 +280,6 @@ impl<L: Log> Writer<L> {
         if must_sync || changes.iter().any(Persist::is_vital) {
             self.sync();
         }
-        drop(writing);
         if is_awaited {
             // Nobody listens once the node is stopping.
             let _ = self.done.send(Done::Persisted(changes));

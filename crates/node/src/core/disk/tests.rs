@@ -103,3 +103,23 @@ fn what_changes_the_data_waits_for_the_changes_to_the_log_before_it() {
         assert_eq!(next(&clean), Some(vec![page()]));
     }
 }
+
+#[test]
+fn a_writer_that_waits_for_the_applier_shows_no_life() {
+    let Bench { writer, clean: _clean, _done, .. } = bench(Durability::Always);
+    let (pulse, backlog) = (Arc::clone(&writer.pulse), Arc::clone(&writer.backlog));
+    let (sender, jobs) = channel();
+    let at_work = thread::spawn(move || writer.run(&jobs));
+    backlog.grow(BACKLOG_BYTES_MAX + 1);
+    let seal = Persist::Seal { partition: HERE, epoch: Epoch(1) };
+    sender.send(WriterJob::Persist(vec![seal])).expect("the writer is there");
+    let long_after = crate::clock::boot_millis() + 10_000;
+    pulse.tick(long_after);
+    while pulse.is_alive(long_after, 1_000) {
+        thread::yield_now();
+    }
+    backlog.shrink(BACKLOG_BYTES_MAX + 1);
+    drop(sender);
+    at_work.join().expect("no panic");
+    assert!(pulse.is_alive(long_after, 1_000));
+}
