@@ -295,9 +295,14 @@ impl<L: Log> Writer<L> {
             // What is clean has been reported durable, so it is.
             SyncPolicy::Always => self.hand_on(changes),
             SyncPolicy::Every(_) => {
+                let has_page = changes.iter().any(|change| matches!(change, Apply::Page { .. }));
                 self.held.extend(changes);
                 // Without anything to sync there would be no next time.
                 self.dirty.get_or_insert_with(Instant::now);
+                if has_page {
+                    // The next page is sent once this one is in the data: a copy would get on by one per interval.
+                    self.sync();
+                }
             }
         }
     }

@@ -1,7 +1,9 @@
 use std::sync::mpsc::{TryRecvError, channel};
 
+use bytes::Bytes;
+use simpledynamo_chain::{Change, Displaced, OpId, Reply, Version};
 use simpledynamo_storage::StoreError;
-use simpledynamo_topology::Epoch;
+use simpledynamo_topology::{Epoch, NodeId, Session};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
@@ -15,6 +17,7 @@ type Clean = Arc<Mutex<Receiver<Vec<Apply>>>>;
 struct Watching {
     clean: Clean,
     written: Arc<Mutex<Vec<Persist>>>,
+    syncs: Arc<Mutex<usize>>,
 }
 
 #[derive(Clone)]
@@ -36,6 +39,7 @@ impl Log for Watching {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
+        *self.syncs.lock().expect("no panic") += 1;
         Ok(())
     }
 
@@ -49,14 +53,16 @@ struct Bench {
     writer: Writer<Watching>,
     clean: Clean,
     written: Arc<Mutex<Vec<Persist>>>,
+    syncs: Arc<Mutex<usize>>,
     _done: UnboundedReceiver<Done>,
 }
 
 fn bench(durability: Durability) -> Bench {
     let (applier, clean) = channel();
     let (done, kept) = unbounded_channel();
-    let (clean, written) = (Arc::new(Mutex::new(clean)), Arc::default());
-    let log = Watching { clean: Arc::clone(&clean), written: Arc::clone(&written) };
+    let (clean, written, syncs) = (Arc::new(Mutex::new(clean)), Arc::default(), Arc::default());
+    let log =
+        Watching { clean: Arc::clone(&clean), written: Arc::clone(&written), syncs: Arc::clone(&syncs) };
     let writer = Writer {
         log,
         sync: SyncPolicy::of(durability),
@@ -67,7 +73,7 @@ fn bench(durability: Durability) -> Bench {
         dirty: None,
         held: Vec::new(),
     };
-    Bench { writer, clean, written, _done: kept }
+    Bench { writer, clean, written, syncs, _done: kept }
 }
 
 fn next(clean: &Clean) -> Option<Vec<Apply>> {
@@ -101,6 +107,32 @@ fn what_changes_the_data_waits_for_the_changes_to_the_log_before_it() {
         writer.run(&jobs);
         assert_eq!(*written.lock().expect("no panic"), [seal, reset]);
         assert_eq!(next(&clean), Some(vec![page()]));
+    }
+}
+
+#[test]
+fn a_page_does_not_wait_for_the_next_interval() {
+    for durability in [Durability::Interval, Durability::None] {
+        let mut bench = bench(durability);
+        let entry = Apply::Entry(HERE, Arc::new(entry()));
+        bench.writer.write(vec![Persist::Watermark { partition: HERE, up_to: 1 }]);
+        bench.writer.apply(vec![entry.clone()]);
+        assert_eq!(next(&bench.clean), None, "what it follows from is not durable");
+        bench.writer.apply(vec![page()]);
+        assert_eq!(*bench.syncs.lock().expect("no panic"), 1);
+        assert_eq!(next(&bench.clean), Some(vec![entry, page()]), "in the order in which it was asked for");
+    }
+}
+
+fn entry() -> Entry {
+    Entry {
+        version: Version { epoch: Epoch(1), seq: 1 },
+        id: OpId { node: NodeId(0), session: Session(1), counter: 1 },
+        floor: 1,
+        key: Bytes::from("k"),
+        change: Change::Keep,
+        displaced: Displaced::default(),
+        reply: Reply::Done,
     }
 }
 
