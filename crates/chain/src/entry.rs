@@ -180,6 +180,33 @@ impl Entry {
     #[must_use]
     pub fn weight(&self) -> usize {
         let value = if let Change::Put { value, .. } = &self.change { value.len() } else { 0 };
-        size_of::<Self>() + self.key.len() + value
+        size_of::<Self>() + self.key.len() + value + self.reply.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_weighs_what_its_reply_carries() {
+        let id = OpId { node: NodeId(0), session: Session(1), counter: 1 };
+        let entry = |reply| Entry {
+            version: Version::default(),
+            id,
+            floor: 1,
+            key: Bytes::from("k"),
+            change: Change::Remove,
+            displaced: Displaced::default(),
+            reply,
+        };
+        let bare = entry(Reply::Done).weight();
+        for (reply, weight) in [
+            (Reply::Old(Some(Bytes::from(vec![0; 1_000]))), 1_000),
+            (Reply::Old(None), 0),
+            (Reply::Bytes(Bytes::from("12")), 2),
+        ] {
+            assert_eq!(entry(reply).weight(), bare + weight);
+        }
     }
 }

@@ -120,6 +120,17 @@ pub enum Reply {
     Failed(OperationError),
 }
 
+impl Reply {
+    /// Bytes that the reply carries: for bounds on memory. The value before may be as long as the new one.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) | Self::Old(Some(bytes)) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Why an operation cannot be done to the value that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationError {

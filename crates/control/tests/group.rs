@@ -351,7 +351,8 @@ async fn a_member_whose_store_fails_says_why_and_takes_no_part() {
             tokio::spawn(async move { decide(&leader, up(nonce)).await })
         });
         for proposal in proposals.collect::<Vec<_>>() {
-            proposal.await.unwrap().unwrap();
+            // Decided once more after a lost reply, it says nothing new.
+            assert!(matches!(proposal.await.unwrap(), Ok(_) | Err(Void::Already)));
         }
         assert!(nonce < 10_000, "a snapshot is due every thousand entries");
     }

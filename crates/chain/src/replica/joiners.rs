@@ -329,12 +329,13 @@ impl Replica {
 
     /// A page of the snapshot for a joiner was read.
     pub(crate) fn on_page_read(&mut self, attachment: u64, page: CopyPage, effects: &mut Effects) {
-        let base = page.end.map(|end| Arc::new(self.log.base_at(end.up_to)));
         let (partition, me) = (self.partition, self.me);
         let Some(member) = self.joiner(attachment).map(|joiner| joiner.member) else {
             effects.copy.push(CopyStep::End { partition, attachment });
             return effects.ignored.push(Ignored::OtherAttachment);
         };
+        // Only now: without the joiner this may be the log of who was emptied since, and holds nothing of the page.
+        let base = page.end.map(|end| Arc::new(self.log.base_at(end.up_to)));
         let Phase::Serving(service) = &self.phase else { unreachable!("it has a joiner") };
         let message = Message::Page { attachment, page: Arc::new(page), base };
         effects.send.push(envelope(&service.form, me, member, message));

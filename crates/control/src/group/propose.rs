@@ -29,9 +29,6 @@ impl ControlGroup {
     /// or why it changed nothing. It may be called on any member, and on one that is not in the group yet but was
     /// told of the leader ([`Self::ask_announcement`]).
     ///
-    /// `ControllerUp` is never passed on: only who leads may say that it does. A former leader that has not heard of its
-    /// successor would otherwise put itself in the successor's place.
-    ///
     /// The command may be decided more than once, if a reply is lost: commands are made so that a second time changes
     /// nothing. The topology of *this* member may still be older when this returns.
     ///
@@ -40,12 +37,8 @@ impl ControlGroup {
     pub async fn propose(&self, command: Command) -> Result<Result<u64, Void>, ProposeError> {
         let deadline = Instant::now() + self.inner.options.proposal_limit;
         let mut outcome = ProposeError::NoLeader;
-        let is_of_the_leader = matches!(command, Command::ControllerUp { .. });
         loop {
             if let Some(leader) = self.leader() {
-                if is_of_the_leader && leader != self.me() {
-                    return Err(outcome);
-                }
                 match self.attempt(leader, command.clone(), deadline).await {
                     Attempt::Decided(result) => return Ok(result),
                     Attempt::NotLeader(told) => self.remember(told.filter(|&told| told != leader)),
@@ -57,6 +50,21 @@ impl ControlGroup {
                 return Err(outcome);
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Has the group decide what only its leader may say: it is proposed if this member leads, and never passed on. A
+    /// former leader that has not heard of its successor would otherwise speak in the successor's place.
+    ///
+    /// # Errors
+    /// When this member does not lead, or the limit passes; then it may have been decided.
+    pub async fn propose_as_leader(&self, command: Command) -> Result<Result<u64, Void>, ProposeError> {
+        let deadline = Instant::now() + self.inner.options.proposal_limit;
+        match self.attempt(self.me(), command, deadline).await {
+            Attempt::Decided(result) => Ok(result),
+            Attempt::NotLeader(_) => Err(ProposeError::NoLeader),
+            Attempt::Unknown(reason) => Err(ProposeError::Unknown(reason)),
+            Attempt::Stopped => Err(ProposeError::Stopped),
         }
     }
 

@@ -351,7 +351,11 @@ impl Driver {
         drop(proposed);
         let (group, proposed) = (self.parts.group.clone(), Arc::clone(&self.proposed));
         tokio::spawn(async move {
-            match group.propose(command.clone()).await {
+            let decided = match &command {
+                Command::ControllerUp { .. } => group.propose_as_leader(command.clone()).await,
+                _ => group.propose(command.clone()).await,
+            };
+            match decided {
                 Ok(Ok(version)) => tracing::debug!("decided at {version}: {command:?}"),
                 Ok(Err(void)) => tracing::debug!("void, {void}: {command:?}"),
                 Err(error) => tracing::debug!("not decided, {error}: {command:?}"),

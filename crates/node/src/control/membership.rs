@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use simpledynamo_control::{ControlGroup, Formation, Role, Step};
+use simpledynamo_control::{ControlGroup, ControlId, Formation, Members, Role, Step};
 use simpledynamo_topology::NodeId;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -30,9 +30,17 @@ pub(super) async fn seek(
     let mut formation = Formation::new(group.me(), voters);
     let mut told = BTreeSet::new();
     loop {
-        if group.members().contains(group.me()) {
+        let place = Place::of(group.me(), role, &group.members());
+        if place != Place::Outside {
             shared.status().missing.clear();
+        }
+        if place == Place::Inside {
             sleep(LOOK_PAUSE).await;
+            continue;
+        }
+        if place == Place::Halfway {
+            admit(&group, role).await;
+            sleep(ASK_PAUSE).await;
             continue;
         }
         ask(&group, nodes, &mut formation).await;
@@ -57,14 +65,44 @@ pub(super) async fn seek(
             }
             Step::Join => {
                 shared.status().missing.clear();
-                match group.admit(group.me(), role).await {
-                    Ok(()) => tracing::info!("the control group has taken this node in"),
-                    Err(error) => tracing::debug!("not taken into the control group yet: {error}"),
-                }
+                admit(&group, role).await;
             }
             Step::Await(_) => shared.status().missing.clear(),
         }
         sleep(ASK_PAUSE).await;
+    }
+}
+
+/// How far a node has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The group does not know it.
+    Outside,
+    /// It receives the log, but is to vote and does not: whoever led was lost while it took this node in. The voter
+    /// that this one replaces still counts, and is gone.
+    Halfway,
+    /// It is what it is to be.
+    Inside,
+}
+
+impl Place {
+    fn of(me: ControlId, role: Role, members: &Members) -> Self {
+        let is_inside = match role {
+            Role::Voter => members.voters.contains(&me),
+            Role::Learner => members.contains(me),
+        };
+        match (is_inside, members.contains(me)) {
+            (true, _) => Self::Inside,
+            (false, true) => Self::Halfway,
+            (false, false) => Self::Outside,
+        }
+    }
+}
+
+async fn admit(group: &ControlGroup, role: Role) {
+    match group.admit(group.me(), role).await {
+        Ok(()) => tracing::info!("the control group has taken this node in"),
+        Err(error) => tracing::debug!("not taken into the control group yet: {error}"),
     }
 }
 
@@ -82,5 +120,25 @@ async fn ask(group: &ControlGroup, nodes: usize, formation: &mut Formation) {
         if let Ok(Ok(announcement)) = answer {
             formation.hear(announcement);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use simpledynamo_topology::StoreId;
+
+    use super::*;
+
+    #[test]
+    fn a_voter_that_only_receives_the_log_is_not_inside_yet() {
+        let id = |store| ControlId { node: NodeId(1), store: StoreId(store) };
+        let (lost, me) = (id(1), id(2));
+        let with_learner = Members { voters: [lost].into(), learners: [me].into() };
+        assert_eq!(Place::of(me, Role::Voter, &Members::default()), Place::Outside);
+        assert_eq!(Place::of(me, Role::Voter, &with_learner), Place::Halfway);
+        assert_eq!(Place::of(me, Role::Learner, &with_learner), Place::Inside);
+        let replaced = Members { voters: [me].into(), learners: [].into() };
+        assert_eq!(Place::of(me, Role::Voter, &replaced), Place::Inside);
+        assert_eq!(Place::of(lost, Role::Voter, &replaced), Place::Outside);
     }
 }

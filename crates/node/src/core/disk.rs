@@ -220,7 +220,11 @@ struct Writer<L> {
 impl<L: Log> Writer<L> {
     fn run(mut self, jobs: &Receiver<WriterJob>) {
         loop {
-            let first = match self.next(jobs) {
+            let next = self.next(jobs);
+            // Whatever the writer does from here on, it may have to wait for the disk, or for an applier that does.
+            let pulse = Arc::clone(&self.pulse);
+            let _working = pulse.begin_work();
+            let first = match next {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
                     self.sync();
@@ -228,22 +232,26 @@ impl<L: Log> Writer<L> {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
             };
-            let mut changes = Vec::new();
+            let (mut changes, mut clean) = (Vec::new(), Vec::new());
             for job in std::iter::once(first).chain(jobs.try_iter()) {
                 match job {
                     WriterJob::Persist(more) if changes.is_empty() => changes = more,
                     WriterJob::Persist(more) => changes.extend(more),
-                    WriterJob::Apply(changes) => self.apply(changes),
+                    WriterJob::Apply(more) if clean.is_empty() => clean = more,
+                    WriterJob::Apply(more) => clean.extend(more),
                     WriterJob::Trim(applied) => {
                         self.log.trim(&applied).unwrap_or_else(|error| fatal::stop_for(&error));
                     }
                     WriterJob::Close => {
                         self.write(changes);
+                        self.apply(clean);
                         return self.sync();
                     }
                 }
             }
             self.write(changes);
+            // Behind all that was asked for before: a page must not reach the data before the log says that it may.
+            self.apply(clean);
         }
     }
 
@@ -261,8 +269,6 @@ impl<L: Log> Writer<L> {
             return;
         }
         self.backlog.wait_for_room();
-        let pulse = Arc::clone(&self.pulse);
-        let writing = pulse.begin_sync();
         self.log.append(&changes).unwrap_or_else(|error| fatal::stop_for(&error));
         let dirty_since = *self.dirty.get_or_insert_with(Instant::now);
         let is_awaited = changes.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
@@ -274,7 +280,6 @@ impl<L: Log> Writer<L> {
         if must_sync || changes.iter().any(Persist::is_vital) {
             self.sync();
         }
-        drop(writing);
         if is_awaited {
             // Nobody listens once the node is stopping.
             let _ = self.done.send(Done::Persisted(changes));
@@ -283,13 +288,21 @@ impl<L: Log> Writer<L> {
 
     /// Has changes made to the data: at once if what they follow from is durable, else after the next sync.
     fn apply(&mut self, changes: Vec<Apply>) {
+        if changes.is_empty() {
+            return;
+        }
         match self.sync {
             // What is clean has been reported durable, so it is.
             SyncPolicy::Always => self.hand_on(changes),
             SyncPolicy::Every(_) => {
+                let has_page = changes.iter().any(|change| matches!(change, Apply::Page { .. }));
                 self.held.extend(changes);
                 // Without anything to sync there would be no next time.
                 self.dirty.get_or_insert_with(Instant::now);
+                if has_page {
+                    // The next page is sent once this one is in the data: a copy would get on by one per interval.
+                    self.sync();
+                }
             }
         }
     }
@@ -448,3 +461,6 @@ impl<L: LogReader, D: Data> Reader<L, D> {
         let _ = self.done.send(Done::PageRead { partition, attachment, page });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,11 @@ use crate::clock;
 pub(crate) struct Pulse {
     /// When the data thread last looked at its clock.
     ticked: AtomicU64,
-    /// Since when the writer has been in one call to the disk; 0 if it is in none.
+    /// Since when the writer has been at work on one batch; 0 if it waits for work.
     writing_since: AtomicU64,
 }
 
-/// Lasts as long as one call to the disk.
+/// Lasts as long as the work on one batch.
 pub(crate) struct Writing<'a>(&'a Pulse);
 
 impl Drop for Writing<'_> {
@@ -31,8 +31,9 @@ impl Pulse {
         self.ticked.store(now, Ordering::Relaxed);
     }
 
-    /// The writer hands a batch to the disk, and waits for it until what is returned is dropped.
-    pub(crate) fn begin_sync(&self) -> Writing<'_> {
+    /// The writer works until what is returned is dropped: it hands a batch to the disk, and waits for it, or for those
+    /// who are behind it.
+    pub(crate) fn begin_work(&self) -> Writing<'_> {
         self.writing_since.store(clock::boot_millis(), Ordering::Relaxed);
         Writing(self)
     }
