@@ -20,7 +20,8 @@ def text(value):
 
 def hello(version=2, cluster="test", table=bytes(20), node=1, to=0, link=0):
     """The first frame of a connection between nodes: length, kind 1, who is who, and what the connection is for."""
-    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + bytes([node, to]) + bytes(16) + bytes([link])
+    ends = bytes([node, to]) + bytes(16)
+    body = b"\x01" + MAGIC + struct.pack("<H", version) + text(cluster) + table + ends + bytes([link])
     return struct.pack("<I", len(body)) + body
 
 
