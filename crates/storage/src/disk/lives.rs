@@ -63,7 +63,13 @@ impl Lives {
         }
         let mut lives = self.lives.clone();
         lives.push((session, nonce));
-        lives.drain(..lives.len().saturating_sub(LIVES_MAX));
+        if lives.len() > LIVES_MAX {
+            // A node that is started again and again without a majority records one attempt at the same session after
+            // another: they must not push out the last session that is known to have begun.
+            let earlier_attempt =
+                lives[..lives.len() - 1].iter().position(|(attempt, _)| *attempt == session);
+            lives.remove(earlier_attempt.unwrap_or(0));
+        }
         let lines = lives.iter().map(|(session, nonce)| format!("{session} {nonce:016x}\n"));
         small::replace(&self.path, &lines.collect::<String>())?;
         self.lives = lives;
@@ -111,6 +117,19 @@ mod tests {
         let lives = Lives::open(folder.path()).expect("readable");
         assert_eq!(lives.lives.len(), LIVES_MAX);
         assert!(!lives.contains(Session(0), 0) && lives.contains(Session(1), 10));
+    }
+
+    #[test]
+    fn attempts_at_one_session_do_not_push_out_the_last_that_began() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut lives = Lives::open(folder.path()).expect("readable");
+        lives.begin(Session(7), 70).expect("writable");
+        let attempts = 3 * LIVES_MAX as u64;
+        for nonce in 0..attempts {
+            lives.begin(Session(8), nonce).expect("writable");
+        }
+        assert_eq!(lives.lives.len(), LIVES_MAX);
+        assert!(lives.contains(Session(7), 70) && lives.contains(Session(8), attempts - 1));
     }
 
     #[test]
