@@ -1,4 +1,4 @@
-use std::sync::mpsc::{TryRecvError, channel};
+use std::sync::mpsc::channel;
 
 use bytes::Bytes;
 use simpledynamo_chain::{Change, Displaced, OpId, Reply, Version};
@@ -77,10 +77,7 @@ fn bench(durability: Durability) -> Bench {
 }
 
 fn next(clean: &Clean) -> Option<Vec<Apply>> {
-    match clean.lock().expect("no panic").try_recv() {
-        Ok(changes) => Some(changes),
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-    }
+    clean.lock().expect("no panic").try_recv().ok()
 }
 
 fn page() -> Apply {
