@@ -152,7 +152,8 @@ class Node:
         # The kernel ends a child when the thread that started it ends.
         assert threading.current_thread() is threading.main_thread(), "nodes are started by the main thread"
         assert not self.is_running(), f"{self.name} runs already"
-        command = [*(self.prefix if prefix is None else prefix), binary(), "serve", "--config", str(self.config), "--die-with-parent", str(os.getpid())]
+        command = [*(self.prefix if prefix is None else prefix), binary(), "serve", "--config", str(self.config)]
+        command += ["--die-with-parent", str(os.getpid())]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
