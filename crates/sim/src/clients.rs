@@ -206,7 +206,11 @@ impl Clients {
             Request::Ask(..) => return None,
             Request::Write(_, operation) => translate(operation, history),
         };
-        let is_doubled = done.op.is_some_and(|id| self.doubled.contains(&id));
+        // A write that was not sent before its node's session changed goes out under the next one.
+        let is_doubled = done.op.is_some_and(|id| {
+            let is_same = |other: &&OpId| other.node == id.node && other.counter == id.counter;
+            self.doubled.iter().any(|other| is_same(&other) && other.session >= id.session)
+        });
         let outcome = match &done.outcome {
             None | Some((_, Outcome::Unknown)) => verify::Outcome::Unknown,
             Some((_, Outcome::Unavailable(_))) if is_doubled => verify::Outcome::Unknown,
