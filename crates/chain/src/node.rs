@@ -101,7 +101,7 @@ pub enum Event {
 /// A question, answered or on its way.
 #[derive(Debug)]
 pub enum Asked {
-    /// Captured from this node's own replica: good if [`Node::may_answer`] says so after a fresh look at the clock.
+    /// Captured from this node's own replica: good if [`Node::has_lease`] says so after a fresh look at the clock.
     Captured(Reading),
     /// Will complete under this number.
     Pending(u64),
@@ -175,7 +175,8 @@ impl Node {
         &self.replicas
     }
 
-    /// Whether the node may answer reads at this moment.
+    /// Whether the node may answer reads at this moment. What was captured may be answered if `now` was read after
+    /// the capture and the node took no event in between (invariant I7).
     #[must_use]
     pub fn has_lease(&self, now: Millis) -> bool {
         self.lease.is_valid(now)
@@ -310,13 +311,6 @@ impl Node {
             }
         }
         Asked::Pending(self.forward(now, partition, query, effects))
-    }
-
-    /// Whether what was captured just now may be answered. `clock` was read after the capture; the node took no
-    /// event in between.
-    #[must_use]
-    pub fn may_answer(&self, clock: Millis) -> bool {
-        self.lease.is_valid(clock)
     }
 
     /// Sends a question to a member; it completes under the number returned.

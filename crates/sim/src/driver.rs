@@ -230,7 +230,7 @@ impl World {
         let host = &mut self.hosts[at];
         let process = host.process.as_mut().expect("it works");
         let clock = host.clock.millis(self.now);
-        let is_good = self.sabotage == Some(Sabotage::NoRelease) || process.core.may_answer(clock);
+        let is_good = self.sabotage == Some(Sabotage::NoRelease) || process.core.has_lease(clock);
         if is_good {
             if self.sabotage.is_none_or(Sabotage::leaves_leases_judged) {
                 self.judge_release(at);

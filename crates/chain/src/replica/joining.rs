@@ -236,16 +236,7 @@ impl Replica {
             return effects.ignored.push(Ignored::Gap);
         }
         attachment.committed = attachment.committed.max(watermark);
-        for entry in entries {
-            let next = self.log.end + 1;
-            if entry.version.seq < next {
-                effects.ignored.push(Ignored::Duplicate);
-            } else if entry.version.seq > next {
-                return effects.ignored.push(Ignored::Gap);
-            } else {
-                self.append(entry, effects);
-            }
-        }
+        self.append_next(entries, effects);
     }
 
     fn on_page(&mut self, page: &Arc<CopyPage>, base: Option<Arc<Base>>, effects: &mut Effects) {

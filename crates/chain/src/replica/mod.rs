@@ -412,6 +412,23 @@ impl Replica {
         self.persist(Persist::Append { partition: self.partition, entry: Arc::clone(entry) }, effects);
     }
 
+    /// Adds those of a predecessor's entries that come next; what is here already is passed over. Returns whether they
+    /// all had their place: nothing is taken from a gap on.
+    fn append_next(&mut self, entries: &[Arc<Entry>], effects: &mut Effects) -> bool {
+        for entry in entries {
+            let next = self.log.end + 1;
+            if entry.version.seq < next {
+                effects.ignored.push(Ignored::Duplicate);
+            } else if entry.version.seq > next {
+                effects.ignored.push(Ignored::Gap);
+                return false;
+            } else {
+                self.append(entry, effects);
+            }
+        }
+        true
+    }
+
     /// Drops from what is kept by key all that the log holds above a place, which is about to go.
     fn forget_above(&mut self, watermark: u64) {
         for entry in self.log.entries_above(watermark) {

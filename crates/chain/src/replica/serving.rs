@@ -305,15 +305,8 @@ impl Replica {
         if service.form.predecessor(self.me.node) != Some(from) {
             return effects.ignored.push(Ignored::WrongRole);
         }
-        for entry in entries {
-            let next = self.log.end + 1;
-            if entry.version.seq < next {
-                effects.ignored.push(Ignored::Duplicate);
-            } else if entry.version.seq > next {
-                return effects.ignored.push(Ignored::Gap);
-            } else {
-                self.append(entry, effects);
-            }
+        if !self.append_next(entries, effects) {
+            return;
         }
         let Phase::Serving(service) = &mut self.phase else {
             unreachable!("appending does not stop a replica")

@@ -163,7 +163,7 @@ impl Engine {
         let mut node = self.node.borrow_mut();
         match node.ask(clock::now(), partition, query.clone(), &self.records, &mut effects) {
             // The clock is read again after the value was captured: the lease must still have been valid then (I7).
-            Asked::Captured(reading) if node.may_answer(clock::boot_millis()) => Answer::Now(reading),
+            Asked::Captured(reading) if node.has_lease(clock::boot_millis()) => Answer::Now(reading),
             Asked::Captured(_) => Answer::Later(node.forward(clock::now(), partition, query, &mut effects)),
             Asked::Pending(request) => Answer::Later(request),
         }

@@ -437,7 +437,7 @@ impl Checks {
                 "I4: node {index} answers in {}, sealed for {sealed}",
                 answer.epoch
             );
-            if node.may_answer(clock) {
+            if node.has_lease(clock) {
                 assert!(machine.may_read(clock, node.topology()), "I7: node {index} answers without a lease");
                 assert!(control.latest().is_live(node.me()), "I8: {} answers after its end", node.me());
             } else {

@@ -324,7 +324,7 @@ impl Cluster {
                 self.checks.on_reading(index, &query, &reading, &[]);
                 let clock = self.clock_after_capture(index);
                 let node = self.machines[index].node.as_ref().expect("it was up just now");
-                if node.may_answer(clock) {
+                if node.has_lease(clock) {
                     self.checks.on_answer(index, partition, clock, &self.machines, &self.control);
                     return Ok(reading);
                 }
