@@ -8,9 +8,7 @@
 //! That request is tied to the *thread* that started the node. So everything here runs on the main thread,
 //! which lives as long as the demo.
 
-pub(crate) mod folder;
-pub(crate) mod ports;
-pub(crate) mod process;
+mod lock;
 pub(crate) mod ready;
 mod screen;
 mod signals;
@@ -19,13 +17,13 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use simpledynamo_launch::{End, NodeFolder, NodeProcess, check_ports};
 use simpledynamo_node::config::Cluster;
 
 use crate::arguments::DemoOptions;
 use crate::failure::Failure;
 
-use folder::{DemoLock, NodeFolder};
-use process::{End, NodeProcess};
+use lock::DemoLock;
 use screen::say;
 use signals::Event;
 use watch::Watch;
@@ -45,8 +43,8 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode, Failure> {
     })?;
     cluster.durability = options.durability.into();
     let _lock = DemoLock::hold(options)?;
-    let folders = NodeFolder::prepare(&options.dir, &cluster)?;
-    ports::check(&cluster)?;
+    let folders = NodeFolder::prepare(&options.dir, &cluster, say)?;
+    check_ports(&cluster)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use simpledynamo_launch::LaunchError;
+
 /// Exit code of a key that is not there.
 pub(crate) const NOT_FOUND: u8 = 1;
 
@@ -37,6 +39,12 @@ pub(crate) enum Failure {
     /// Trying the same again does not help.
     #[error("{0}")]
     Other(String),
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        Self::other(error)
+    }
 }
 
 impl Failure {

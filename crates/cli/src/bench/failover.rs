@@ -7,7 +7,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `own`, `ring` | the ring and its processes |
+//! | `ring` | the ring and its processes |
 //! | `keys`, `load` | the clients |
 //! | `gaps`, `tally` | what they count |
 //! | `bulk` | many writes at once |
@@ -20,7 +20,6 @@ mod gaps;
 mod health;
 mod keys;
 mod load;
-mod own;
 mod report;
 mod ring;
 mod run;
@@ -31,14 +30,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use simpledynamo_launch::{End, NodeFolder, NodeProcess, TemporaryFolder, free_cluster};
+use simpledynamo_node::config::Durability;
 use tokio::task::LocalSet;
 
 use crate::arguments::{FailoverOptions, Fault, ReportFormat};
-use crate::demo::Signals;
-use crate::demo::process::NodeProcess;
+use crate::demo::{Signals, ready};
 use crate::failure::Failure;
 
-use own::TemporaryFolder;
 use ring::TestRing;
 use run::RunResult;
 
@@ -61,7 +60,7 @@ pub(crate) fn run(options: &FailoverOptions) -> Result<ExitCode, Failure> {
         match running(options)? {
             Some((ring, name)) => measure(options, ring, &name, &mut signals).await,
             None => {
-                let folder = TemporaryFolder::create(options.keep)?;
+                let folder = TemporaryFolder::create("failover", options.keep)?;
                 let ring = own_ring(options, &folder, &mut signals).await?;
                 measure(options, ring, "a ring of its own", &mut signals).await
             }
@@ -92,12 +91,27 @@ async fn own_ring(
 ) -> Result<TestRing, Failure> {
     let mut processes = Vec::new();
     let started = tokio::select! {
-        started = own::start(folder, options.durability.into(), &mut processes) => started,
+        started = start(folder, options.durability.into(), &mut processes) => started,
         () = signals.end() => Err(interrupted()),
     };
     // Nothing may write to the folder any more when it is removed.
     processes.iter_mut().for_each(NodeProcess::kill);
     started
+}
+
+/// Starts the five nodes, and returns once they serve. `processes` has those that run, however this ends.
+async fn start(
+    folder: &TemporaryFolder,
+    durability: Durability,
+    processes: &mut Vec<NodeProcess>,
+) -> Result<TestRing, Failure> {
+    let mut cluster = free_cluster()?;
+    cluster.durability = durability;
+    for node in &NodeFolder::prepare(folder.path(), &cluster, |_| {})? {
+        processes.push(NodeProcess::start(node, End::WithParent)?);
+    }
+    ready::wait(&cluster, processes, |text| eprintln!("{text}")).await?;
+    Ok(TestRing::own(&cluster, std::mem::take(processes)))
 }
 
 async fn measure(

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use simpledynamo_launch::NodeProcess;
 use simpledynamo_node::config::{Cluster, Password};
 use simpledynamo_wire::resp::Value;
 
 use crate::client::{Client, Effect};
 use crate::failure::Failure;
-
-use super::process::NodeProcess;
 
 /// How often nodes are asked.
 const POLL: Duration = Duration::from_millis(100);

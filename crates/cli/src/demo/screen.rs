@@ -9,8 +9,8 @@ use crate::arguments::DemoOptions;
 use crate::ring::percent;
 use crate::terminal::{Paint, table};
 
-use super::process::{Ended, NodeProcess};
 use super::watch::News;
+use simpledynamo_launch::{Ended, NodeProcess};
 
 /// Writes a line to standard output. A terminal that is gone must not end the demo before its nodes.
 pub(super) fn say(text: &str) {

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use simpledynamo_launch::{End, NodeFolder, NodeProcess};
 use simpledynamo_node::config::{Cluster, Password};
 
-use crate::demo::folder::NodeFolder;
-use crate::demo::process::{End, NodeProcess};
 use crate::failure::Failure;
 
 /// How often a process is looked at that is about to end.
@@ -241,7 +240,7 @@ mod tests {
         assert!(TestRing::running(dir.path()).expect("an empty folder is no mistake").is_none());
         assert!(TestRing::running(&dir.path().join("missing")).expect("nor is none").is_none());
         let cluster = Cluster::classic(IpAddr::V4(Ipv4Addr::LOCALHOST), 20_000).expect("fits");
-        let folders = NodeFolder::prepare(dir.path(), &cluster).expect("prepared");
+        let folders = NodeFolder::prepare(dir.path(), &cluster, |_| {}).expect("prepared");
         assert!(TestRing::running(dir.path()).expect("nothing runs").is_none());
 
         // A process is known by the lock that it holds.

@@ -1,4 +1,4 @@
-//! Whether all ports are free, and if not, who has one.
+//! Whether all ports of a ring are free, and if not, who has one; and a ring on ports that are.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,10 +6,39 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use simpledynamo_node::config::Cluster;
 
-use crate::failure::Failure;
+use crate::error::LaunchError;
+
+/// Client ports are looked for from here on. All ports, ten and more thousands higher ones included, are below those
+/// that Linux gives to connections.
+const FIRST_PORT: u16 = 12_000;
+/// As many ports as a ring takes in one range, with some in between.
+const PORT_STEP: u16 = 20;
+const PORT_ATTEMPTS: u16 = 30;
+
+/// The classic nodes on ports that nobody has.
+///
+/// # Errors
+/// When there are none.
+pub fn free_cluster() -> Result<Cluster, LaunchError> {
+    // Rings that are started at the same time begin their search at different places.
+    let offset = (std::process::id() % u32::from(PORT_ATTEMPTS)) as u16;
+    let mut attempt = 0;
+    loop {
+        let port = FIRST_PORT + PORT_STEP * ((attempt + offset) % PORT_ATTEMPTS);
+        let cluster = Cluster::classic(IpAddr::V4(Ipv4Addr::LOCALHOST), port).expect("the ports fit");
+        let Err(refusal) = check_ports(&cluster) else { return Ok(cluster) };
+        attempt += 1;
+        if attempt == PORT_ATTEMPTS {
+            return Err(LaunchError::NoPorts { from: FIRST_PORT, last: Box::new(refusal) });
+        }
+    }
+}
 
 /// Binds every address of the ring for a moment, so that nothing is started if one is not to be had.
-pub(crate) fn check(cluster: &Cluster) -> Result<(), Failure> {
+///
+/// # Errors
+/// When one is not to be had; the error says who has it, as far as this user may know.
+pub fn check_ports(cluster: &Cluster) -> Result<(), LaunchError> {
     let mut held = Vec::new();
     for node in &cluster.nodes {
         for (role, address) in [("client", node.client), ("peer", node.peer)] {
@@ -30,10 +59,7 @@ pub(crate) fn check(cluster: &Cluster) -> Result<(), Failure> {
                     }
                     _ => error.to_string(),
                 };
-                Failure::Other(format!(
-                    "cannot listen on {address} for the {role} port of node {}: {reason}",
-                    node.name
-                ))
+                LaunchError::Port { address, role, node: node.name.clone(), reason }
             })?;
             held.push(listener);
         }
@@ -97,9 +123,9 @@ mod tests {
         // An address of its own keeps this apart from whatever else listens here.
         let host = Ipv4Addr::new(127, 0, 77, 1);
         let cluster = Cluster::classic(IpAddr::V4(host), 21_600).expect("fits");
-        check(&cluster).expect("nobody listens there");
+        check_ports(&cluster).expect("nobody listens there");
         let _taken = TcpListener::bind(cluster.nodes[2].client).expect("free");
-        let refused = check(&cluster).expect_err("taken").to_string();
+        let refused = check_ports(&cluster).expect_err("taken").to_string();
         assert!(refused.contains("127.0.77.1:21608 for the client port of node 5558"), "{refused}");
         assert!(
             refused.contains(&format!("port 21608 is in use by process {} (", std::process::id())),
@@ -111,7 +137,9 @@ mod tests {
     fn foreign_address_is_refused() {
         // TEST-NET-1 (RFC 5737) belongs to nobody.
         let cluster = Cluster::classic(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 21_600).expect("fits");
-        assert!(check(&cluster).expect_err("foreign").to_string().contains("no address of this machine"));
+        assert!(
+            check_ports(&cluster).expect_err("foreign").to_string().contains("no address of this machine")
+        );
     }
 
     #[test]
