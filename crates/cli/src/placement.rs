@@ -9,7 +9,8 @@ use simpledynamo_ring::Ring;
 use crate::arguments::{DEFAULT_NODE, RingSource};
 use crate::client::{Client, load_password};
 use crate::failure::Failure;
-use crate::reply::{self, ChainReply, RingReply};
+use crate::reply;
+use simpledynamo_node::ring_reply::{ChainReply, RingReply};
 
 /// How long a node that nobody asked for by name may take to be there: without it only the present chains are
 /// missing.

@@ -8,6 +8,7 @@
 //! | `control` | the control group, leases, and who this node is in the ring, on a thread of their own |
 //! | `peers` | connections between nodes |
 //! | [`clients`] | connections of clients, and what their commands come to |
+//! | [`ring_reply`] | what a node tells of the ring |
 //! | [`commands`] | from arguments to plans, from outcomes to replies; pure |
 //!
 //! All of it runs on one thread, but for those in `core::disk` that touch the disk, and the control thread.
@@ -20,6 +21,7 @@ mod control;
 mod core;
 mod fatal;
 mod peers;
+pub mod ring_reply;
 mod serve;
 mod socket;
 

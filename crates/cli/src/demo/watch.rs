@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use simpledynamo_node::config::{Cluster, Password};
 
 use crate::client::Client;
-use crate::reply::{self, RingReply};
+use crate::reply;
+use simpledynamo_node::ring_reply::RingReply;
 
 /// How often the ring is asked while something is awaited.
 const POLL: Duration = Duration::from_millis(100);
@@ -104,7 +105,7 @@ fn ask(addresses: &[String], password: Option<&Password>) -> Option<RingReply> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::{ChainReply, NodeReply};
+    use simpledynamo_node::ring_reply::{ChainReply, NodeReply};
 
     /// A ring of two nodes that keep everything, as far as node `b` is concerned.
     fn ring(session: u64, live: bool, chains_of_b: usize, open: bool) -> RingReply {

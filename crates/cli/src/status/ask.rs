@@ -9,7 +9,8 @@ use crate::arguments::RingSource;
 use crate::client::{Client, load_password};
 use crate::failure::Failure;
 use crate::placement::Placement;
-use crate::reply::{self, RingReply};
+use crate::reply;
+use simpledynamo_node::ring_reply::RingReply;
 
 /// How long a node may take to be there, and then to answer: one that is well takes a millisecond, and somebody waits.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use simpledynamo_ring::Ring;
 
 use crate::failure::Failure;
-use crate::reply::{ControlReply, NodeReply, RingReply, SyncReply};
+use simpledynamo_node::ring_reply::{ControlReply, NodeReply, RingReply, SyncReply};
 
 use super::ask::{Answer, own_address};
 

@@ -1,13 +1,13 @@
 //! What a node tells about the ring: its view of nodes and chains, and what it does in it (`INFO ring`, `SD.RING`).
 
 use bytes::Bytes;
-use serde_json::json;
 use simpledynamo_topology::{Form, NodeId, PartitionId};
 use simpledynamo_wire::resp::Value;
 
 use crate::clock;
 use crate::commands::RingFigures;
 use crate::core::engine::Engine;
+use crate::ring_reply::{ChainReply, ControlReply, HereReply, NodeReply, RingReply, SyncReply};
 
 /// A node as the configuration has it.
 pub(super) struct Place {
@@ -53,56 +53,61 @@ pub(super) fn figures(engine: &Engine, places: &[Place]) -> RingFigures {
 /// The reply to `SD.RING`.
 pub(super) fn describe(engine: &Engine, cluster: &str, replicas: usize, places: &[Place]) -> Value {
     let figures = figures(engine, places);
-    let name = |node: NodeId| places[node.index()].name.as_str();
+    let name = |node: NodeId| places[node.index()].name.clone();
     let ring = engine.look(|node| {
         let topology = node.topology();
         let nodes = places.iter().zip(topology.ring().partitions()).zip(topology.nodes());
-        let nodes = nodes.map(|((place, partition), (_, state))| {
-            json!({
-                "name": place.name,
-                "id": partition.token.to_string(),
-                "client": place.client,
-                "peer": place.peer,
-                "session": state.session.0,
-                "live": state.is_live,
-            })
+        let nodes = nodes.map(|((place, partition), (_, state))| NodeReply {
+            name: place.name.clone(),
+            id: partition.token.to_string(),
+            client: place.client.clone(),
+            peer: place.peer.clone(),
+            session: state.session.0,
+            live: state.is_live,
         });
-        let chain = |form: &Form| {
-            json!({
-                "partition": form.partition.0,
-                "epoch": form.epoch.0,
-                "members": form.members.iter().map(|member| name(member.node)).collect::<Vec<_>>(),
-                "open": topology.chain(form.partition).is_open(),
-                "whole": topology.is_whole(form.partition),
-                "headless": topology.is_headless(form.partition),
-            })
+        let chain = |form: &Form| ChainReply {
+            partition: NodeId(form.partition.0).index(),
+            epoch: form.epoch.0,
+            members: form.members.iter().map(|member| name(member.node)).collect(),
+            open: topology.chain(form.partition).is_open(),
+            whole: topology.is_whole(form.partition),
+            headless: topology.is_headless(form.partition),
         };
         let serving = node.replicas().iter().filter(|(_, replica)| replica.is_serving());
-        let syncing = figures.syncing.iter().map(|(partition, held, committed, pages)| {
-            json!({ "partition": partition, "held": held, "committed": committed, "pages": pages })
-        });
-        json!({
-            "cluster": cluster,
-            "replicas": replicas,
-            "version": figures.version,
-            "nodes": nodes.collect::<Vec<_>>(),
-            "chains": topology.partitions().filter_map(|id| topology.form(id)).map(chain).collect::<Vec<_>>(),
-            "control": {
-                "formed": figures.is_formed,
-                "missing": figures.missing,
-                "controller": Some(&figures.controller).filter(|controller| !controller.is_empty()),
-                "term": figures.term,
-                "voters": figures.voters,
+        RingReply {
+            cluster: cluster.to_owned(),
+            replicas,
+            version: figures.version,
+            nodes: nodes.collect(),
+            chains: topology.partitions().filter_map(|id| topology.form(id)).map(chain).collect(),
+            control: control(&figures),
+            here: HereReply {
+                node: name(node.me().node),
+                session: figures.session,
+                lease: figures.has_lease,
+                whole: figures.is_whole,
+                serving: serving.map(|(id, _)| name(NodeId(id.0))).collect(),
+                syncing: syncing(&figures),
             },
-            "here": {
-                "node": name(node.me().node),
-                "session": figures.session,
-                "lease": figures.has_lease,
-                "whole": figures.is_whole,
-                "serving": serving.map(|(id, _)| name(NodeId(id.0))).collect::<Vec<_>>(),
-                "syncing": syncing.collect::<Vec<_>>(),
-            },
-        })
+        }
     });
-    Value::Bulk(Bytes::from(ring.to_string()))
+    let text = serde_json::to_string(&ring).expect("texts and numbers can be written");
+    Value::Bulk(Bytes::from(text))
+}
+
+fn control(figures: &RingFigures) -> ControlReply {
+    ControlReply {
+        formed: figures.is_formed,
+        missing: figures.missing.clone(),
+        controller: Some(figures.controller.clone()).filter(|controller| !controller.is_empty()),
+        term: figures.term,
+        voters: figures.voters.clone(),
+    }
+}
+
+fn syncing(figures: &RingFigures) -> Vec<SyncReply> {
+    let syncing = figures.syncing.iter().cloned();
+    syncing
+        .map(|(partition, held, committed, pages)| SyncReply { partition, held, committed, pages })
+        .collect()
 }
