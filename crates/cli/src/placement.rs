@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use simpledynamo_node::config::{CLASSIC_BASE_PORT, Cluster, Config, Password};
+use simpledynamo_node::ring_reply::{ChainReply, RingReply};
 use simpledynamo_ring::Ring;
 
 use crate::arguments::{DEFAULT_NODE, RingSource};
 use crate::client::{Client, load_password};
 use crate::failure::Failure;
 use crate::reply;
-use simpledynamo_node::ring_reply::{ChainReply, RingReply};
 
 /// How long a node that nobody asked for by name may take to be there: without it only the present chains are
 /// missing.

@@ -200,7 +200,7 @@ impl World {
         let history = self.clients.history();
         let findings = check(&history, LIMITS);
         if let Some((key, window)) = findings.violations.first_key_value() {
-            panic!("I21: {key:?} is not linearizable:\n{}", window.render(history.values()));
+            panic!("I21: {key:?} is not linearizable:\n{}", window.render(history.values(), TimeUnit::TICKS));
         }
         findings.gave_up.len() as u64
     }

@@ -58,7 +58,7 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use simpledynamo_verify::{Condition, Event, History, Limits, Operation, Outcome, Reply, check};
+//! use simpledynamo_verify::{Condition, Event, History, Limits, Operation, Outcome, Reply, TimeUnit, check};
 //!
 //! let mut history = History::new();
 //! let key = Bytes::from_static(b"cart:7");
@@ -72,7 +72,7 @@
 //!
 //! let findings = check(&history, Limits::default());
 //! assert!(!findings.is_linearizable());
-//! println!("{}", findings.violations[&key].render(history.values()));
+//! println!("{}", findings.violations[&key].render(history.values(), TimeUnit::TICKS));
 //! # Ok::<(), simpledynamo_verify::HistoryError>(())
 //! ```
 
@@ -92,5 +92,6 @@ mod zones;
 pub use checker::{Findings, Limits, Reason, Verdict, check, check_key};
 pub use history::{Event, History, HistoryError, KeyHistory, Outcome, Ticks};
 pub use operation::{Condition, Operation, Reply};
+pub use render::TimeUnit;
 pub use value::{State, Value, Values};
 pub use window::Window;

@@ -14,13 +14,34 @@ const COLUMNS_PER_MOMENT: usize = 5;
 /// The most bytes of a value that are shown.
 const SHOWN_MAX: usize = 40;
 
+/// What times are told in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeUnit {
+    /// Its name, in the plural.
+    pub name: &'static str,
+    /// How many ticks it has, at least one.
+    pub ticks: Ticks,
+}
+
+impl TimeUnit {
+    /// The ticks themselves.
+    pub const TICKS: Self = Self { name: "ticks", ticks: 1 };
+    /// Microseconds, if ticks are nanoseconds.
+    pub const MICROSECONDS: Self = Self { name: "microseconds", ticks: 1_000 };
+
+    /// How long after `zero`, rounded down.
+    fn since(self, zero: Ticks, time: Ticks) -> i128 {
+        (i128::from(time) - i128::from(zero)).div_euclid(i128::from(self.ticks))
+    }
+}
+
 impl Window {
     /// The window as text: an interval per operation on its client's line, then what each one was.
     ///
     /// Only the order of the moments is drawn to scale, for it is all that counts. `values` are those of the
     /// history.
     #[must_use]
-    pub fn render(&self, values: &Values) -> String {
+    pub fn render(&self, values: &Values, unit: TimeUnit) -> String {
         let mut text = String::from("No order of these operations explains all their replies.\n");
         let _ = writeln!(text, "At time 0 the key held {}.\n", self.start_in_words(values));
         for (client, line) in self.lines() {
@@ -32,14 +53,14 @@ impl Window {
         } else {
             ""
         };
-        let _ = writeln!(text, "\nTimes are ticks after {zero}.{early}");
+        let _ = writeln!(text, "\nTimes are {} after {}.{early}", unit.name, unit.since(0, zero));
         for (number, event) in (1..).zip(&self.operations) {
-            let _ = writeln!(text, "{number:>4}  {}", describe(event, zero, values));
+            let _ = writeln!(text, "{number:>4}  {}", describe(event, zero, unit, values));
         }
         if !self.origins.is_empty() {
             let _ = writeln!(text, "Written outside of this window:");
             for event in &self.origins {
-                let _ = writeln!(text, "      {}", describe(event, zero, values));
+                let _ = writeln!(text, "      {}", describe(event, zero, unit, values));
             }
         }
         text
@@ -94,8 +115,8 @@ fn bar(number: usize, event: &Event, columns: usize) -> String {
     format!("[{:-^inner$}{close}", number)
 }
 
-fn describe(event: &Event, zero: Ticks, values: &Values) -> String {
-    let since = |time: Ticks| i128::from(time) - i128::from(zero);
+fn describe(event: &Event, zero: Ticks, unit: TimeUnit, values: &Values) -> String {
+    let since = |time| unit.since(zero, time);
     let begin = since(event.invoked);
     let end = event.returned().map_or_else(|| "?".to_owned(), |end| since(end).to_string());
     let outcome = match event.outcome {

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use simpledynamo_node::config::{Cluster, Password};
+use simpledynamo_node::ring_reply::RingReply;
 
 use crate::client::Client;
 use crate::reply;
-use simpledynamo_node::ring_reply::RingReply;
 
 /// How often the ring is asked while something is awaited.
 const POLL: Duration = Duration::from_millis(100);

@@ -4,13 +4,13 @@ use std::thread;
 use std::time::Duration;
 
 use simpledynamo_node::config::Password;
+use simpledynamo_node::ring_reply::RingReply;
 
 use crate::arguments::RingSource;
 use crate::client::{Client, load_password};
 use crate::failure::Failure;
 use crate::placement::Placement;
 use crate::reply;
-use simpledynamo_node::ring_reply::RingReply;
 
 /// How long a node may take to be there, and then to answer: one that is well takes a millisecond, and somebody waits.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use simpledynamo_node::ring_reply::{ControlReply, NodeReply, RingReply, SyncReply};
 use simpledynamo_ring::Ring;
 
 use crate::failure::Failure;
-use simpledynamo_node::ring_reply::{ControlReply, NodeReply, RingReply, SyncReply};
 
 use super::ask::{Answer, own_address};
 

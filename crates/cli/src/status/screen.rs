@@ -1,7 +1,8 @@
 //! The state of the ring for people: the answer first, then who and what is behind it.
 
-use crate::terminal::{Paint, grouped, table};
 use simpledynamo_node::ring_reply::SyncReply;
+
+use crate::terminal::{Paint, grouped, table};
 
 use super::report::{NodeState, NodeStatus, PartitionState, PartitionStatus, Report, State};
 

@@ -96,7 +96,7 @@ fn histories_under_failover_are_linearizable() {
 
     let findings = check(&history, Limits::default());
     for (key, window) in &findings.violations {
-        println!("{}:\n{}", String::from_utf8_lossy(key), window.render(history.values()));
+        println!("{}:\n{}", String::from_utf8_lossy(key), window.render(history.values(), TimeUnit::TICKS));
     }
     for (key, reason) in &findings.gave_up {
         println!("{}: {reason}", String::from_utf8_lossy(key));

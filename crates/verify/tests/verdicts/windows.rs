@@ -77,7 +77,7 @@ fn a_window_is_drawn_with_an_interval_per_operation() {
     let findings = check(&history, Limits::default());
     assert!(!findings.is_linearizable());
     assert_eq!((findings.keys, findings.operations), (1, 6));
-    let drawn = findings.violations[&key].render(history.values());
+    let drawn = findings.violations[&key].render(history.values(), TimeUnit::TICKS);
     let expected = r#"No order of these operations explains all their replies.
 At time 0 the key held no value or "a".
 

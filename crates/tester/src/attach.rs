@@ -1,0 +1,177 @@
+//! A run against servers that run already: load, and no faults but those that somebody else brings.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use simpledynamo_node::config::Password;
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+use crate::availability::measure;
+use crate::call::encoded;
+use crate::client::{PATIENCE, known_kinds};
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::error::TesterError;
+use crate::phase::Phase;
+use crate::report;
+use crate::result::{Facts, Finally, PhaseReport, RunReport};
+use crate::run::{Load, News, check, create_log};
+use crate::servers::{Server, Shared};
+use crate::settle;
+use crate::view;
+use crate::watch::{Changes, watch};
+use crate::workload::Workload;
+
+/// How a run against running servers goes.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// The servers: hosts and ports.
+    pub addresses: Vec<String>,
+    /// What they want to be told first.
+    pub password: Option<Password>,
+    /// How long clients work; at least one.
+    pub seconds: u32,
+    /// The same number, the same operations.
+    pub seed: u64,
+    /// Clients at the same time; at least one.
+    pub clients: u32,
+    /// Keys; at least one of each class.
+    pub keys: usize,
+    /// Where the history and the report go: a folder that is there.
+    pub out: PathBuf,
+}
+
+/// Keys begin with this and a number that is drawn from the clock, so that they are nobody else's.
+const PREFIX: &str = "simpledynamo-verify";
+
+/// Puts a load on the servers, checks what clients were told, and removes its keys.
+///
+/// It has to run on a [`tokio::task::LocalSet`].
+///
+/// # Errors
+/// When the run could not be carried out; what it found wrong is in the report.
+pub async fn attach(options: &Attached, tell: &dyn Fn(News<'_>)) -> Result<RunReport, TesterError> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let prefix = format!("{PREFIX}:{:x}:", since_epoch.as_nanos());
+    let shared = Rc::new(share(options).await?);
+    let workload = Rc::new(workload(options, &shared, &prefix).await?);
+    let keys: Vec<Bytes> = workload.names().cloned().collect();
+
+    let phase = Phase::find("together").expect("there is such a phase");
+    tell(News::Began(phase));
+    let changes: Rc<RefCell<Changes>> = Rc::default();
+    let is_over = Rc::new(Cell::new(false));
+    let watching = view::ask(&shared, 0)
+        .await
+        .map(|_| spawn_local(watch(Rc::clone(&shared), Rc::clone(&changes), Rc::clone(&is_over))));
+    let began = shared.clock.now();
+    let load = Load::begin(&shared, &workload, options.seed, options.clients);
+    load.run_while(sleep(Duration::from_secs(options.seconds.into())), tell).await;
+    let ended = shared.clock.now();
+    is_over.set(true);
+    watching.inspect(|watching| watching.abort());
+
+    tell(News::Does("reading what is left"));
+    let availability = measure(shared.log.borrow().records(), shared.ring.as_ref(), began, ended);
+    settle::read_everywhere(&shared, phase.number, &keys).await;
+    tell(News::Does("checking the history"));
+    let records = shared.log.borrow().records().to_vec();
+    let findings = check(records).await?;
+    let mut problems = shared.log.borrow_mut().take_problems();
+    problems.extend(remove(&shared, &keys).await);
+    if availability.reads.answered + availability.writes.answered == 0 {
+        problems.push("no operation was answered: nothing was tested".to_owned());
+    }
+    let report = PhaseReport {
+        number: phase.number,
+        name: "attached".to_owned(),
+        title: "concurrent clients on the same keys of running servers".to_owned(),
+        skipped: None,
+        began,
+        ended,
+        faults: Vec::new(),
+        changes: changes.borrow().between(began, ended),
+        availability,
+        findings: findings.clone(),
+        problems,
+    };
+    tell(News::Ended(&report));
+    let facts = Facts {
+        subject: format!("the servers {}", options.addresses.join(", ")),
+        seed: options.seed,
+        clients: options.clients,
+        keys: options.keys,
+        began: since_epoch.as_secs(),
+        took: shared.clock.now(),
+        servers: options.addresses.clone(),
+    };
+    let report = RunReport::new(facts, vec![report], Finally { findings, problems: Vec::new() });
+    report::write(&report, &mut shared.log.borrow_mut(), &options.out)?;
+    Ok(report)
+}
+
+async fn share(options: &Attached) -> Result<Shared, TesterError> {
+    let servers = options.addresses.iter();
+    let servers = servers.map(|address| Server { name: address.as_str().into(), address: address.clone() });
+    Ok(Shared {
+        clock: Clock::start(),
+        servers: servers.collect(),
+        password: options.password.clone(),
+        ring: None,
+        log: RefCell::new(create_log(&options.out)?),
+        answered: Cell::new(0),
+    })
+}
+
+/// The work that the servers can do: what all of them know, as far as they take writes.
+async fn workload(options: &Attached, shared: &Shared, prefix: &str) -> Result<Workload, TesterError> {
+    let probe = Bytes::from(format!("{prefix}probe"));
+    let mut known = None;
+    let mut refusal = None;
+    for server in &shared.servers {
+        let unreachable =
+            |reason: String| TesterError::Unreachable { address: server.address.clone(), reason };
+        let mut connection = Connection::open(&server.address, shared.password.as_ref())
+            .await
+            .map_err(|error| unreachable(error.to_string()))?;
+        match known_kinds(&mut connection, &probe).await {
+            Ok(kinds) => known = Some(kinds),
+            // A replica takes no writes; another server may.
+            Err(reason) => refusal = Some(unreachable(reason)),
+        }
+    }
+    match (known, refusal) {
+        (Some(known), _) => Ok(Workload::new(1, prefix, options.keys).limited_to(known)),
+        (None, Some(refusal)) => Err(refusal),
+        (None, None) => {
+            Err(TesterError::Unreachable { address: String::new(), reason: "no server was named".to_owned() })
+        }
+    }
+}
+
+/// Removes the keys. Says which could not be removed.
+async fn remove(shared: &Shared, keys: &[Bytes]) -> Option<String> {
+    let mut left: Vec<&Bytes> = keys.iter().collect();
+    for server in &shared.servers {
+        let Ok(mut connection) = Connection::open(&server.address, shared.password.as_ref()).await else {
+            continue;
+        };
+        let mut refused = Vec::new();
+        for key in left {
+            let reply = connection.ask(&encoded(&[b"DEL", key]), PATIENCE).await;
+            if !matches!(reply, Ok(simpledynamo_wire::resp::Value::Integer(_))) {
+                refused.push(key);
+            }
+        }
+        left = refused;
+        if left.is_empty() {
+            return None;
+        }
+    }
+    let first = left.first().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
+    Some(format!("{} keys could not be removed, {first} among them", left.len()))
+}

@@ -1,0 +1,90 @@
+//! The listings `@` and `*`, page by page (`SD.QUERY`).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use simpledynamo_ring::Token;
+use simpledynamo_wire::resp::Value;
+
+use crate::call::{encoded, shortened};
+use crate::client::Asker;
+use crate::record::Via;
+use crate::servers::Shared;
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// What one node stores.
+    Node,
+    /// The whole ring.
+    Ring,
+}
+
+impl Selection {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Node => b"@",
+            Self::Ring => b"*",
+        }
+    }
+
+    pub(crate) fn via(self) -> Via {
+        match self {
+            Self::Node => Via::Node,
+            Self::Ring => Via::Ring,
+        }
+    }
+}
+
+/// Pairs that a page looks at: what a server allows.
+const PAGE_COUNT: &[u8] = b"10000";
+
+/// The most pages of a listing: a cursor that does not end is the server's mistake.
+const PAGES_MAX: usize = 10_000;
+
+/// Everything that the node lists, or why it did not.
+pub(crate) async fn all(
+    asker: &mut Asker,
+    node: usize,
+    selection: Selection,
+) -> Result<BTreeMap<Bytes, Bytes>, String> {
+    let mut pairs = BTreeMap::new();
+    let mut cursor = Bytes::from_static(b"0");
+    for _ in 0..PAGES_MAX {
+        let request = encoded(&[b"SD.QUERY", selection.name(), b"CURSOR", &cursor, b"COUNT", PAGE_COUNT]);
+        let reply = asker.raw(node, &request).await?;
+        let (next, page) = page(reply)?;
+        for (key, value) in page {
+            if pairs.insert(key.clone(), value).is_some() {
+                return Err(format!("{} was listed twice", String::from_utf8_lossy(&key)));
+            }
+        }
+        if next == b"0"[..] {
+            return Ok(pairs);
+        }
+        cursor = next;
+    }
+    Err(format!("the listing did not end within {PAGES_MAX} pages"))
+}
+
+/// A page: the next cursor, then keys and values by turns.
+fn page(reply: Value) -> Result<(Bytes, Vec<(Bytes, Bytes)>), String> {
+    let wrong = |reply: &Value| format!("{} is no page of pairs", shortened(reply));
+    let Value::Array(parts) = reply else { return Err(wrong(&reply)) };
+    let [Value::Bulk(next), Value::Array(flat)] = &parts[..] else {
+        return Err(wrong(&Value::Array(parts)));
+    };
+    let (pairs, []) = flat.as_chunks::<2>() else { return Err("a page has half a pair".to_owned()) };
+    let pair = |pair: &[Value; 2]| match pair {
+        [Value::Bulk(key), Value::Bulk(value)] => Ok((key.clone(), value.clone())),
+        [other, _] => Err(wrong(other)),
+    };
+    Ok((next.clone(), pairs.iter().map(pair).collect::<Result<_, _>>()?))
+}
+
+/// Whether that node keeps the key, as far as the configuration says.
+pub(crate) fn keeps(shared: &Shared, node: &str, key: &[u8]) -> bool {
+    let Some(ring) = &shared.ring else { return false };
+    let partition = &ring.partitions()[ring.partition_of(Token::of(key))];
+    partition.preference.iter().any(|&keeper| ring.names()[keeper] == node)
+}

@@ -1,0 +1,8 @@
+//! The report as one page that needs nothing else.
+
+use crate::result::RunReport;
+
+/// The page.
+pub(super) fn page(report: &RunReport) -> String {
+    format!("{}", report.holds)
+}

@@ -1,0 +1,51 @@
+//! A disk that can be filled up.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A small filesystem in memory where a node's data is for a while, so that it can be filled up.
+#[derive(Debug)]
+pub(crate) struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts one of so many bytes over a folder.
+    pub(crate) fn mount(path: &Path, bytes: u64) -> Result<Self, String> {
+        let size = format!("size={bytes}");
+        run("mount", &["-t", "tmpfs", "-o", &size, "simpledynamo-verify", &path.to_string_lossy()])?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Makes it larger.
+    pub(crate) fn resize(&self, bytes: u64) -> Result<(), String> {
+        run("mount", &["-o", &format!("remount,size={bytes}"), &self.path.to_string_lossy()])
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Whatever may still have a file open there.
+        if let Err(error) = run("umount", &["-l", &self.path.to_string_lossy()]) {
+            eprintln!("simpledynamo: {error}");
+        }
+    }
+}
+
+/// Copies what is in one folder into another.
+pub(crate) fn copy_content(from: &Path, to: &Path) -> Result<(), String> {
+    run("cp", &["-a", &format!("{}/.", from.display()), &to.to_string_lossy()])
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let done = Command::new(program).args(arguments).output();
+    let done = done.map_err(|error| format!("cannot run {program}: {error}"))?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "{program} {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&done.stderr).trim()
+        )),
+    }
+}
