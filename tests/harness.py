@@ -130,8 +130,8 @@ def config_text(hosts, name, cluster, node, base_port):
 
 
 def toml(value):
-    """A number or a text as TOML."""
-    return str(value) if isinstance(value, int) else f'"{value}"'
+    """A truth, a number or a text as TOML."""
+    return json.dumps(value)
 
 
 class Node:

@@ -325,6 +325,8 @@ pub struct NodeSettings {
     pub log_level: LogLevel,
     /// Where the process's number is written while the node runs.
     pub pid_file: Option<PathBuf>,
+    /// Whether clients may bring faults about (`SD.FAULT`): for tests.
+    pub fault_injection: bool,
 }
 
 /// A node's configuration, checked.

@@ -33,6 +33,7 @@ use crate::fatal;
 use crate::peers::handshake;
 use crate::peers::links;
 use crate::peers::outlets::Outlets;
+use crate::peers::switch::Switch;
 use crate::socket;
 
 /// How long clients of a stopping node may go on before they are sent away between two requests: a client that asks
@@ -156,13 +157,18 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let outlets = Rc::new(Outlets::new(ring.names().len()));
     let engine = Engine::new(node, effects, DataView(store.data), disk, control.clone(), Rc::clone(&outlets));
     tracing::info!("node {} starts: clients at {}", config.node.name, this.client);
+    if config.node.fault_injection {
+        tracing::warn!(
+            "fault_injection is on: any client can cut this node off and put its clocks wrong; for tests only"
+        );
+    }
 
     spawn_local(Rc::clone(&engine).pump());
     spawn_local(Rc::clone(&engine).drive(done));
     let has_left = Rc::new(Notify::new());
     spawn_local(hear_control(Rc::clone(&engine), from_control, Rc::clone(&has_left)));
     links::dial_all(&engine, &identity, &outlets);
-    let server = Server::new(Rc::clone(&engine), config, max_clients);
+    let server = Server::new(Rc::clone(&engine), config, max_clients, identity.switch.clone());
     spawn_local(expiry::sweep(Rc::clone(&server)));
     spawn_local(Rc::clone(&server).watch());
     let accepting = spawn_local(Rc::clone(&server).accept(clients));
@@ -209,11 +215,11 @@ async fn hear_control(
             FromControl::Topology { topology, session } => engine.take(Event::Topology { topology, session }),
             FromControl::Lease { until, version } => engine.take(Event::Lease { until, version }),
             FromControl::Left => has_left.notify_one(),
-            FromControl::Link { from, stream, buffer } => {
+            FromControl::Link { from, stream, buffer, gate } => {
                 let engine = Rc::clone(&engine);
                 spawn_local(async move {
                     let ended = match TcpStream::from_std(stream) {
-                        Ok(stream) => links::listen(&engine, from, stream, buffer).await,
+                        Ok(stream) => links::listen(&engine, from, stream, buffer, &gate).await,
                         Err(error) => Err(error),
                     };
                     if let Err(error) = ended {
@@ -272,6 +278,7 @@ fn link_identity(config: &Config, ring: &Ring, me: NodeId, store: StoreId) -> ha
         store,
         names: ring.names().to_vec(),
         addresses: ring.names().iter().map(|name| peers[name.as_str()]).collect(),
+        switch: Switch::new(config.node.fault_injection),
     }
 }
 

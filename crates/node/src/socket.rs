@@ -19,7 +19,7 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 
 /// A link between nodes ends when what was sent has not arrived for this long: the receiving system says so even while
 /// the process there hangs.
-const LINK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const LINK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long to rest when no connection can be accepted, as when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -282,6 +282,7 @@ impl Connection {
                 self.server.counters.reset();
                 ticket.answer_now(Value::OK);
             }
+            ServerAnswer::Fault(fault) => ticket.answer_now(self.server.inject(&fault)),
         }
         // A client that has proved who it is may send more.
         self.decoder.set_limits(self.server.request_limits(&self.client.state.borrow()));

@@ -8,6 +8,7 @@
 //! | `execute`, `walk`, `expiry` | what concerns many keys |
 //! | `facts`, `counters` | what the node tells about itself |
 //! | `ring` | what it tells about the ring |
+//! | `fault` | faults that tests bring about |
 
 pub(crate) mod client;
 pub(crate) mod connection;
@@ -15,6 +16,7 @@ pub(crate) mod counters;
 pub(crate) mod execute;
 pub(crate) mod expiry;
 pub(crate) mod facts;
+pub(crate) mod fault;
 pub(crate) mod ring;
 pub(crate) mod server;
 pub mod state;

@@ -19,12 +19,16 @@ use crate::clients::connection::Connection;
 use crate::clients::counters::Counters;
 use crate::clients::execute;
 use crate::clients::facts::{Facts, KEY_BYTES_MAX};
+use crate::clients::fault;
 use crate::clients::state::{ClientState, kill_reply, list_reply};
 use crate::clients::walk;
 use crate::clock;
-use crate::commands::{CommandLimits, Context, Keyspace, KillFilter, ListFilter, RingPlan, render_info};
+use crate::commands::{
+    CommandLimits, Context, FaultCommand, Keyspace, KillFilter, ListFilter, RingPlan, render_info,
+};
 use crate::config::Config;
 use crate::core::engine::Engine;
+use crate::peers::switch::Switch;
 use crate::socket;
 
 /// Arguments of one request: keys of an `MSET` or `DEL`. Their bookkeeping is larger than they are.
@@ -51,6 +55,7 @@ pub(crate) struct Server {
     pub(crate) engine: Rc<Engine>,
     pub(crate) counters: Counters,
     pub(crate) facts: Facts,
+    switch: Switch,
     clients: RefCell<BTreeMap<u64, Rc<Client>>>,
     last_id: Cell<u64>,
     max_value: usize,
@@ -75,9 +80,10 @@ pub(crate) enum Stopping {
 }
 
 impl Server {
-    pub(crate) fn new(engine: Rc<Engine>, config: &Config, max_clients: usize) -> Rc<Self> {
+    pub(crate) fn new(engine: Rc<Engine>, config: &Config, max_clients: usize, switch: Switch) -> Rc<Self> {
         Rc::new(Self {
             facts: Facts::new(config, max_clients),
+            switch,
             engine,
             counters: Counters::new(),
             clients: RefCell::default(),
@@ -190,7 +196,13 @@ impl Server {
     /// What parsing depends on.
     pub(crate) fn context(&self) -> Context {
         let limits = CommandLimits { max_key: KEY_BYTES_MAX, max_value: self.max_value };
-        Context { now: clock::unix_millis(), limits }
+        Context { now: clock::unix_millis(), limits, fault_injection: self.switch.is_there() }
+    }
+
+    /// Brings a fault about, or ends it.
+    pub(crate) fn inject(&self, fault: &FaultCommand) -> Value {
+        let done = self.engine.look(|node| fault::inject(fault, node, &self.switch));
+        done.map_or_else(Value::from, |()| Value::OK)
     }
 
     /// Counts the bytes of a half-read request; false if all of them together are too many.

@@ -16,8 +16,8 @@ use simpledynamo_wire::resp::{Protocol, Value};
 
 use crate::commands::{
     COMPATIBLE_VERSION, ClientCommand, CommandError, CommandId, ConfigCommand, ConfigValues, Context,
-    Credentials, Flag, KillFilter, ListFilter, Plan, ReplyMode, ServerCommand, Setting, plan_resolved,
-    resolve,
+    Credentials, FaultCommand, Flag, KillFilter, ListFilter, Plan, ReplyMode, ServerCommand, Setting,
+    plan_resolved, resolve,
 };
 
 /// The only user there is.
@@ -93,6 +93,8 @@ pub enum ServerAnswer {
     SetConfig(Vec<Setting>),
     /// The driver is to set its counters to 0 and reply `OK`.
     ResetStatistics,
+    /// The driver is to bring a fault about, or to end it.
+    Fault(FaultCommand),
 }
 
 impl ClientState {
@@ -154,7 +156,7 @@ impl ClientState {
     /// Decides what a request comes to in this connection's state.
     #[must_use]
     pub fn admit(&mut self, arguments: &[Bytes], context: &Context) -> Admitted {
-        let resolved = resolve(arguments);
+        let resolved = resolve(arguments, context);
         let command = resolved.as_ref().ok().copied();
         self.last_active = context.now;
         self.last_command = command.or(self.last_command);
@@ -217,6 +219,7 @@ impl ClientState {
             ServerCommand::Discard => reply(Err(CommandError::DiscardWithoutMulti)),
             ServerCommand::Wait => reply(Ok(Value::Integer(server.other_replicas.into()))),
             ServerCommand::WaitDurable => reply(Ok(wait_durable(server))),
+            ServerCommand::Fault(fault) => ServerAnswer::Fault(fault),
         }
     }
 

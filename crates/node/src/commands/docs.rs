@@ -4,25 +4,31 @@ use bytes::Bytes;
 use simpledynamo_chain::glob;
 use simpledynamo_wire::resp::Value;
 
+use super::Context;
 use super::errors::CommandError;
 use super::input::{Input, Parsed, is};
 use super::plan::Plan;
 use super::shape::lines;
 use super::spec::{Flag, Group, Spec, Support};
 use super::syntax;
-use super::table::{COMMANDS, find_any};
+use super::table::{COMMANDS, CommandId, find_any};
+
+/// Supported commands, in the order of their names, subcommands included.
+fn all_supported(context: &Context) -> impl Iterator<Item = &'static Spec> {
+    CommandId::all().filter(|id| context.has(*id)).map(CommandId::spec).filter(|spec| is_supported(spec))
+}
 
 /// Supported commands, in the order of their names, without subcommands.
-fn supported() -> impl Iterator<Item = &'static Spec> {
-    COMMANDS.iter().filter(|spec| is_supported(spec) && !spec.is_subcommand())
+fn supported(context: &Context) -> impl Iterator<Item = &'static Spec> {
+    all_supported(context).filter(|spec| !spec.is_subcommand())
 }
 
 fn is_supported(spec: &Spec) -> bool {
     !matches!(spec.support, Support::No(_))
 }
 
-fn supported_by_name(name: &[u8]) -> Option<&'static Spec> {
-    find_any(name).map(|id| id.spec()).filter(|spec| is_supported(spec))
+fn supported_by_name(name: &[u8], context: &Context) -> Option<&'static Spec> {
+    find_any(name).filter(|id| context.has(*id)).map(CommandId::spec).filter(|spec| is_supported(spec))
 }
 
 fn subcommands(container: &'static Spec) -> impl Iterator<Item = &'static Spec> {
@@ -40,18 +46,18 @@ fn reply(value: Value) -> Parsed {
 }
 
 /// `COMMAND`.
-pub(super) fn command(_: Input<'_>) -> Parsed {
-    reply(Value::Array(supported().map(describe).collect()))
+pub(super) fn command(input: Input<'_>) -> Parsed {
+    reply(Value::Array(supported(input.context).map(describe).collect()))
 }
 
 /// `COMMAND COUNT`.
-pub(super) fn count(_: Input<'_>) -> Parsed {
-    reply(Value::Integer(i64::try_from(supported().count()).unwrap_or(i64::MAX)))
+pub(super) fn count(input: Input<'_>) -> Parsed {
+    reply(Value::Integer(i64::try_from(supported(input.context).count()).unwrap_or(i64::MAX)))
 }
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`, subcommands included.
 pub(super) fn list(input: Input<'_>) -> Parsed {
-    let all = COMMANDS.iter().filter(|spec| is_supported(spec));
+    let all = all_supported(input.context);
     let names = |specs: Vec<&'static Spec>| {
         reply(Value::Array(specs.into_iter().map(|spec| text(spec.name)).collect()))
     };
@@ -78,7 +84,7 @@ pub(super) fn info(input: Input<'_>) -> Parsed {
     if names.is_empty() {
         return command(input);
     }
-    let one = |name: &Bytes| supported_by_name(name).map_or(Value::Null, describe);
+    let one = |name: &Bytes| supported_by_name(name, input.context).map_or(Value::Null, describe);
     reply(Value::Array(names.iter().map(one).collect()))
 }
 
@@ -86,9 +92,9 @@ pub(super) fn info(input: Input<'_>) -> Parsed {
 pub(super) fn docs(input: Input<'_>) -> Parsed {
     let names = input.rest(2);
     let wanted: Vec<&'static Spec> = if names.is_empty() {
-        supported().collect()
+        supported(input.context).collect()
     } else {
-        names.iter().filter_map(|name| supported_by_name(name)).collect()
+        names.iter().filter_map(|name| supported_by_name(name, input.context)).collect()
     };
     reply(Value::Map(wanted.into_iter().map(document).collect()))
 }
@@ -96,7 +102,7 @@ pub(super) fn docs(input: Input<'_>) -> Parsed {
 /// `COMMAND GETKEYS command [arg ...]`.
 pub(super) fn getkeys(input: Input<'_>) -> Parsed {
     let asked = input.rest(2);
-    let spec = super::resolve(asked).map_err(|error| match error {
+    let spec = super::resolve(asked, input.context).map_err(|error| match error {
         CommandError::Arguments(_) => CommandError::GetKeysArguments,
         _ => CommandError::GetKeysCommand,
     })?;

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use simpledynamo_wire::resp::Value;
 
+use super::fault::{OFFSET_MAX, PPM_MAX};
+
 /// The longest piece of a client's own bytes that an error repeats, as in Redis.
 const ECHO_MAX: usize = 128;
 
@@ -189,6 +191,17 @@ pub enum CommandError {
     /// `WAITAOF` for a negative number of replicas.
     #[error("ERR value is out of range, must be positive")]
     NotPositive,
+    /// An `SD.FAULT` that is none.
+    #[error("ERR SD.FAULT takes CUT TO node, CUT FROM node, HEAL, or CLOCK ppm [milliseconds]")]
+    Fault,
+    /// `SD.FAULT CLOCK` with numbers that are too large.
+    #[error(
+        "ERR a clock can be put wrong by at most {PPM_MAX} ppm and {OFFSET_MAX} milliseconds, either way"
+    )]
+    FaultClock,
+    /// `SD.FAULT CUT` of a node that does not exist, or of this one.
+    #[error("ERR there is no other node '{0}'")]
+    FaultNode(String),
     /// `OBJECT FREQ`.
     #[error("ERR An LFU maxmemory policy is not selected, access frequency not tracked.")]
     NoFrequency,
@@ -225,6 +238,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// The error for a name that is no other node's.
+    pub(crate) fn no_other_node(name: &[u8]) -> Self {
+        Self::FaultNode(echo(name))
+    }
+
     /// The error for a command that no table has.
     pub(super) fn unknown_command(arguments: &[Bytes]) -> Self {
         let name = arguments.first().map_or_else(String::new, |name| echo(name));

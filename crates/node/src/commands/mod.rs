@@ -11,6 +11,7 @@
 //! | `listing` | commands that speak of many keys: `SCAN`, `KEYS`, `DBSIZE`, `FLUSHALL`, `SD.QUERY` ... |
 //! | `connection`, `client` | the client's own connection: `HELLO`, `AUTH`, `CLIENT` ... |
 //! | `server`, `config` | the server: `INFO`, `CONFIG`, `WAIT`, `ROLE` ... |
+//! | `fault` | `SD.FAULT`, for tests |
 //! | `docs`, `syntax` | `COMMAND`, answered from the table itself |
 //! | `support`, `refused` | `docs/commands.md`, and commands that do not exist here, with the reason |
 //! | `transactions` | `MULTI` and its relatives, which are refused as a block |
@@ -22,6 +23,7 @@ mod config;
 mod connection;
 mod docs;
 mod errors;
+mod fault;
 mod info;
 mod input;
 mod keys;
@@ -41,6 +43,7 @@ pub use client::{ClientCommand, KillFilter, ListFilter, ReplyMode, TEXT_MAX};
 pub use config::{ConfigCommand, ConfigValues, Setting};
 pub use connection::{COMPATIBLE_VERSION, Credentials};
 pub use errors::CommandError;
+pub use fault::{FaultCommand, OFFSET_MAX, PPM_MAX};
 pub use info::{CommandFigures, Figures, Keyspace, RingFigures, Section, Sections, render as render_info};
 pub use listing::{CURSOR_MAX, PAGE_COUNT_MAX};
 pub use plan::{Gather, KeyStep, Plan, ReadShape, RingPlan, Selection, ServerCommand, WriteShape};
@@ -65,6 +68,15 @@ pub struct Context {
     pub now: UnixMillis,
     /// The longest keys and values.
     pub limits: CommandLimits,
+    /// Whether there are commands that bring faults about.
+    pub fault_injection: bool,
+}
+
+impl Context {
+    /// Whether a command of the table is there.
+    fn has(&self, command: CommandId) -> bool {
+        self.fault_injection || !command.spec().is(Flag::Test)
+    }
 }
 
 /// How long keys and values may be.
@@ -79,7 +91,7 @@ pub struct CommandLimits {
 /// What a command asks for. An error is a plan, too: its reply.
 #[must_use]
 pub fn plan(arguments: &[Bytes], context: &Context) -> Plan {
-    match resolve(arguments) {
+    match resolve(arguments, context) {
         Ok(command) => plan_resolved(command, arguments, context),
         Err(error) => Plan::Reply(Value::from(error)),
     }
@@ -89,10 +101,10 @@ pub fn plan(arguments: &[Bytes], context: &Context) -> Plan {
 ///
 /// # Errors
 /// When there is no such command or subcommand, or the number of arguments is wrong.
-pub fn resolve(arguments: &[Bytes]) -> Result<CommandId, CommandError> {
+pub fn resolve(arguments: &[Bytes], context: &Context) -> Result<CommandId, CommandError> {
     let unknown = || CommandError::unknown_command(arguments);
     let name = arguments.first().ok_or_else(unknown)?;
-    let Some(command) = table::find(name) else {
+    let Some(command) = table::find(name).filter(|command| context.has(*command)) else {
         return Err(refused::reason(name).unwrap_or_else(unknown));
     };
     let spec = command.spec();

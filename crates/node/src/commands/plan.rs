@@ -7,6 +7,7 @@ use simpledynamo_wire::resp::{Protocol, Value};
 use super::client::ClientCommand;
 use super::config::ConfigCommand;
 use super::connection::Credentials;
+use super::fault::FaultCommand;
 use super::info::Sections;
 
 /// A parsed command: its arguments are checked, nothing has been done yet.
@@ -193,4 +194,6 @@ pub enum ServerCommand {
     Wait,
     /// As `Wait`, for writes that are on disk (`WAITAOF`).
     WaitDurable,
+    /// Brings a fault about, or ends it.
+    Fault(FaultCommand),
 }

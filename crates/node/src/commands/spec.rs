@@ -77,6 +77,8 @@ pub enum Flag {
     Dangerous,
     /// Allowed before the client has proved who it is.
     NoAuth,
+    /// There only with `fault_injection`.
+    Test,
 }
 
 impl Flag {
@@ -88,7 +90,7 @@ impl Flag {
             Self::ReadOnly => Some("readonly"),
             Self::Fast => Some("fast"),
             Self::Admin => Some("admin"),
-            Self::Dangerous => None,
+            Self::Dangerous | Self::Test => None,
             Self::NoAuth => Some("no_auth"),
         }
     }

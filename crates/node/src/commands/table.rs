@@ -6,7 +6,7 @@
 use super::input::{Input, Parsed};
 use super::spec::Support::{Full, No, Partial};
 use super::spec::{Flag, Group, KeyPositions, Spec};
-use super::{client, config, connection, docs, keys, listing, server, strings, transactions};
+use super::{client, config, connection, docs, fault, keys, listing, server, strings, transactions};
 
 /// No keys.
 const NONE: KeyPositions = KeyPositions { first: 0, last: 0, step: 0 };
@@ -113,6 +113,8 @@ const MSET_NOTE: &str = "One operation per key, sent in parallel: not atomic acr
                          error begins with `PARTIAL` and counts the keys that are set for certain.";
 const PAGE_NOTE: &str = "Pages follow the ring; any node can continue a cursor. `COUNT` is at most 10,000.";
 const FLUSH_NOTE: &str = "Empties the whole ring, key by key, and answers when that is done, `ASYNC` or not.";
+const FAULT_NOTE: &str = "For tests: only with `fault_injection` ([configuration.md](configuration.md#fault-injection)), \
+                          else an unknown command.";
 const WAIT_NOTE: &str = "Answers at once how many other replicas serve: all have every acknowledged write.";
 
 /// All commands, in the order of their names.
@@ -297,6 +299,9 @@ pub static COMMANDS: &[Spec] = commands! {
     "sd.delete" -2 NONE SimpleDynamo "0.1.0" [Write Dangerous] listing::delete,
         "(@ | * | [KEY] key)", "Deletes what this node stores, everything, or a key; returns how many there were.",
         Full("Deletes from all replicas, `@` too. `KEY` names a key that is itself `@` or `*`.");
+    "sd.fault" -2 NONE SimpleDynamo "0.2.0" [Admin Dangerous Test] fault::fault,
+        "(CUT (TO | FROM) node) | HEAL | (CLOCK ppm [milliseconds])",
+        "Cuts this node off from another, ends all such cuts, or puts this node's clocks wrong.", Full(FAULT_NOTE);
     "sd.query" -2 NONE SimpleDynamo "0.1.0" [ReadOnly Dangerous] listing::query,
         "(@ | * | [KEY] key) [CURSOR cursor] [COUNT count]",
         "Returns, in pages, the pairs that this node stores (replicas included), all pairs, or one.",

@@ -100,6 +100,8 @@ struct NodeTable {
     #[serde(default)]
     log_level: LogLevel,
     pid_file: Option<PathBuf>,
+    #[serde(default)]
+    fault_injection: bool,
 }
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
@@ -318,6 +320,7 @@ impl Source<'_> {
             log_retention_bytes,
             log_level: table.log_level,
             pid_file: table.pid_file.map(|file| folder.join(file)),
+            fault_injection: table.fault_injection,
         })
     }
 

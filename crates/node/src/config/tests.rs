@@ -53,6 +53,7 @@ fn written_file_reads_back_with_every_default() {
         .expect("bare");
     let mut defaults = bare.node;
     assert_eq!(defaults.pid_file, None);
+    assert!(!defaults.fault_injection);
     defaults.pid_file = Some("dir/node.pid".into());
     assert_eq!(written.node, defaults, "the explained values are the defaults");
     assert_eq!(written.node.data, Path::new("dir/data"));
@@ -73,7 +74,7 @@ fn docs_list_every_key() {
             keys += 1;
         }
     }
-    assert_eq!(keys, 10 + 10 + 3, "all tables were looked at");
+    assert_eq!(keys, 10 + 11 + 3, "all tables were looked at");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::peers::handshake::{Identity, welcome};
+use crate::peers::switch::Gate;
 use crate::socket;
 
 /// Connections that may introduce themselves at the same time: all nodes of a large ring at once, and no more
@@ -34,6 +35,8 @@ pub(crate) struct Guest {
     pub(crate) stream: TcpStream,
     /// What it has said beyond its introduction.
     pub(crate) buffer: BytesMut,
+    /// What the link passes through.
+    pub(crate) gate: Gate,
 }
 
 /// What to do with a guest, by what it came for; `Err` is logged.
@@ -57,7 +60,7 @@ pub(super) async fn accept(listener: TcpListener, identity: Arc<Identity>, host:
             let ended = match welcome(&identity, &mut stream).await {
                 Ok((node, link, buffer)) => {
                     drop(permit);
-                    host.receive(Guest { node, stream, buffer }, link).await
+                    host.receive(Guest { node, stream, buffer, gate: identity.switch.gate(node) }, link).await
                 }
                 Err(error) => Err(error),
             };

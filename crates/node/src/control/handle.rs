@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::status::ControlStatus;
 use crate::core::pulse::Pulse;
+use crate::peers::switch::Gate;
 use crate::{clock, fatal};
 
 /// What the control thread tells the data thread.
@@ -20,7 +21,7 @@ pub(crate) enum FromControl {
     /// A lease was granted: good until then for who knows this topology.
     Lease { until: Millis, version: u64 },
     /// A node has made a data link to this one.
-    Link { from: NodeId, stream: std::net::TcpStream, buffer: bytes::BytesMut },
+    Link { from: NodeId, stream: std::net::TcpStream, buffer: bytes::BytesMut, gate: Gate },
     /// This node has left: its session has ended, and the chains that it was in serve without it.
     Left,
 }

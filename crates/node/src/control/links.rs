@@ -20,7 +20,8 @@ use tokio::time::{sleep, timeout};
 
 use super::message::Message;
 use crate::peers::handshake::{self, HANDSHAKE_TIMEOUT, Identity};
-use crate::peers::stream::{invalid, write_all, write_some};
+use crate::peers::stream::{invalid, write_some};
+use crate::peers::switch::Gate;
 
 /// From one attempt to reach a node to the next.
 const REDIAL_PAUSE: Duration = Duration::from_millis(50);
@@ -98,10 +99,11 @@ async fn dial(
     mut outgoing: mpsc::Receiver<Outgoing>,
     on_refused: mpsc::Sender<NodeId>,
 ) {
+    let gate = identity.switch.gate(node);
     loop {
         match timeout(HANDSHAKE_TIMEOUT, handshake::introduce(&identity, node, LinkKind::Control)).await {
             Ok(Ok(mut stream)) => {
-                let error = converse(&mut stream, &mut outgoing).await;
+                let error = converse(&mut stream, &mut outgoing, &gate).await;
                 tracing::debug!("lost the control link to node {}: {error}", identity.names[node.index()]);
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -126,7 +128,7 @@ async fn dial(
 }
 
 /// Sends what waits and hands out replies until the link breaks, and says why it did.
-async fn converse(stream: &mut TcpStream, outgoing: &mut mpsc::Receiver<Outgoing>) -> io::Error {
+async fn converse(stream: &mut TcpStream, outgoing: &mut mpsc::Receiver<Outgoing>, gate: &Gate) -> io::Error {
     let (mut reading, writing) = stream.split();
     let mut out = OutBuffer::new();
     let mut decoder = FrameDecoder::new(CONTROL_FRAME_MAX);
@@ -137,7 +139,7 @@ async fn converse(stream: &mut TcpStream, outgoing: &mut mpsc::Receiver<Outgoing
     loop {
         tokio::select! {
             biased;
-            read = reading.read_buf(&mut buffer) => {
+            read = gate.hear(reading.read_buf(&mut buffer)) => {
                 match read {
                     Ok(0) => return io::Error::other("the node closed it"),
                     Ok(_) => {}
@@ -156,7 +158,7 @@ async fn converse(stream: &mut TcpStream, outgoing: &mut mpsc::Receiver<Outgoing
                     }
                 }
             }
-            written = write_some(&writing, &mut out), if !out.is_empty() => {
+            written = write_some(&writing, &mut out, gate), if !out.is_empty() => {
                 if let Err(error) = written {
                     return error;
                 }
@@ -186,7 +188,12 @@ async fn converse(stream: &mut TcpStream, outgoing: &mut mpsc::Receiver<Outgoing
 }
 
 /// Takes what one node asks on a control link, until it stops. Each request is answered by `answer`, in any order.
-pub(super) async fn serve<A, F>(mut stream: TcpStream, mut buffer: BytesMut, answer: A) -> io::Result<()>
+pub(super) async fn serve<A, F>(
+    mut stream: TcpStream,
+    mut buffer: BytesMut,
+    gate: &Gate,
+    answer: A,
+) -> io::Result<()>
 where
     A: Fn(Bytes) -> F,
     F: Future<Output = Option<Vec<u8>>> + Send + 'static,
@@ -208,13 +215,15 @@ where
                 }
             });
         }
+        // Who takes no replies is not listened to.
+        let has_room = out.len() <= CONTROL_FRAME_MAX;
         tokio::select! {
             biased;
-            Some((id, body)) = ready.recv() => {
+            Some((id, body)) = ready.recv(), if has_room => {
                 encode(&PeerFrame::Control { id, is_reply: true, body: body.into() }, &mut out);
-                write_all(&writing, &mut out).await?;
             }
-            read = reading.read_buf(&mut buffer) => {
+            written = write_some(&writing, &mut out, gate), if !out.is_empty() => written?,
+            read = gate.hear(reading.read_buf(&mut buffer)), if has_room => {
                 if read? == 0 {
                     return Ok(());
                 }

@@ -160,15 +160,15 @@ struct Door {
 
 impl Host for Door {
     async fn receive(&self, guest: Guest, link: LinkKind) -> io::Result<()> {
-        let Guest { node, stream, buffer } = guest;
+        let Guest { node, stream, buffer, gate } = guest;
         match link {
             LinkKind::Data => {
                 let stream = stream.into_std()?;
-                let _ = self.to_data.send(FromControl::Link { from: node, stream, buffer });
+                let _ = self.to_data.send(FromControl::Link { from: node, stream, buffer, gate });
                 Ok(())
             }
             LinkKind::Control => {
-                links::serve(stream, buffer, |body: Bytes| {
+                links::serve(stream, buffer, &gate, |body: Bytes| {
                     let (group, messages) = (self.group.get().cloned(), self.messages.clone());
                     async move {
                         match Body::read(&body) {

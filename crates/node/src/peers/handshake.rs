@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::stream::{read_frame, write_all};
+use super::switch::{Gate, Switch};
 use crate::socket;
 
 /// How long the two ends may take to introduce themselves.
@@ -28,6 +29,8 @@ pub(crate) struct Identity {
     pub(crate) names: Vec<String>,
     /// Peer addresses, in ring order.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// What links pass through.
+    pub(crate) switch: Switch,
 }
 
 impl Identity {
@@ -66,15 +69,17 @@ impl Identity {
 
 /// Connects to a node and introduces this one.
 pub(crate) async fn introduce(identity: &Identity, node: NodeId, link: LinkKind) -> io::Result<TcpStream> {
+    let gate = identity.switch.gate(node);
+    gate.both_ways().await;
     let mut stream = TcpStream::connect(identity.addresses[node.index()]).await?;
     socket::tune_link(&stream)?;
     let mut out = OutBuffer::new();
     encode(&PeerFrame::Hello(identity.hello(node, link)), &mut out);
     let (mut reading, writing) = stream.split();
-    write_all(&writing, &mut out).await?;
+    write_all(&writing, &mut out, &gate).await?;
     // The other end says nothing after its welcome before it is asked something: nothing is left in the buffer.
     let mut decoder = FrameDecoder::new(0);
-    match read_frame(&mut reading, &mut decoder, &mut BytesMut::new()).await? {
+    match read_frame(&mut reading, &mut decoder, &mut BytesMut::new(), &gate).await? {
         PeerFrame::Welcome(_) => Ok(stream),
         PeerFrame::Refused(reason) => Err(io::Error::other(format!("it refused this node: {reason}"))),
         _ => Err(io::Error::other("what answers there is no node of this cluster")),
@@ -90,7 +95,8 @@ pub(crate) async fn welcome(
     let (mut reading, writing) = stream.split();
     let mut buffer = BytesMut::new();
     let mut decoder = FrameDecoder::new(0);
-    let first = timeout(HANDSHAKE_TIMEOUT, read_frame(&mut reading, &mut decoder, &mut buffer)).await;
+    let gate = Gate::default();
+    let first = timeout(HANDSHAKE_TIMEOUT, read_frame(&mut reading, &mut decoder, &mut buffer, &gate)).await;
     let silent = || io::Error::other(format!("it did not introduce itself ({} bytes came)", buffer.len()));
     let introduced = match first.map_err(|_| silent())?? {
         PeerFrame::Hello(hello) => identity.refusal(&hello).map_or(Ok(hello), Err),
@@ -102,13 +108,16 @@ pub(crate) async fn welcome(
     let mut out = OutBuffer::new();
     match introduced {
         Ok(hello) => {
+            let gate = identity.switch.gate(hello.from);
+            // Whoever connects gives up after the same time.
+            timeout(HANDSHAKE_TIMEOUT, gate.both_ways()).await?;
             encode(&PeerFrame::Welcome(Welcome { store: identity.store.0 }), &mut out);
-            write_all(&writing, &mut out).await?;
+            write_all(&writing, &mut out, &gate).await?;
             Ok((hello.from, hello.link, buffer))
         }
         Err(reason) => {
             encode(&PeerFrame::Refused(reason.clone()), &mut out);
-            write_all(&writing, &mut out).await?;
+            write_all(&writing, &mut out, &gate).await?;
             Err(io::Error::other(reason))
         }
     }

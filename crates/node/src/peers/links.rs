@@ -24,6 +24,7 @@ use crate::core::engine::Engine;
 use crate::peers::handshake::{HANDSHAKE_TIMEOUT, Identity, introduce};
 use crate::peers::outlets::{Outlet, Outlets};
 use crate::peers::stream::{invalid, write_some};
+use crate::peers::switch::Gate;
 
 /// From one attempt to reach a node to the next: a node that starts is found at once, and one that is down
 /// costs next to nothing.
@@ -54,6 +55,7 @@ pub(crate) fn dial_all(engine: &Rc<Engine>, identity: &Arc<Identity>, outlets: &
 
 async fn dial(engine: Rc<Engine>, identity: Arc<Identity>, node: NodeId, outlet: Rc<Outlet>) {
     let (name, address) = (&identity.names[node.index()], identity.addresses[node.index()]);
+    let gate = identity.switch.gate(node);
     let mut complained: Option<(String, Instant)> = None;
     loop {
         match timeout(HANDSHAKE_TIMEOUT, introduce(&identity, node, LinkKind::Data)).await {
@@ -62,7 +64,7 @@ async fn dial(engine: Rc<Engine>, identity: Arc<Identity>, node: NodeId, outlet:
                 complained = None;
                 outlet.set_up(true);
                 engine.take(Event::LinkUp(node));
-                let end = speak(&mut stream, &outlet).await;
+                let end = speak(&mut stream, &outlet, &gate).await;
                 outlet.set_up(false);
                 engine.take(Event::LinkDown(node));
                 tracing::warn!("lost the link to node {name} ({address}): {end}");
@@ -85,7 +87,7 @@ fn complain(last: &mut Option<(String, Instant)>, name: &str, address: SocketAdd
 }
 
 /// Writes whatever waits until the link breaks, and says why it did.
-async fn speak(stream: &mut TcpStream, outlet: &Outlet) -> io::Error {
+async fn speak(stream: &mut TcpStream, outlet: &Outlet, gate: &Gate) -> io::Error {
     let (mut reading, writing) = stream.split();
     let mut nothing = [0; 1];
     let mut sending = OutBuffer::new();
@@ -93,7 +95,7 @@ async fn speak(stream: &mut TcpStream, outlet: &Outlet) -> io::Error {
         outlet.take(&mut sending);
         tokio::select! {
             biased;
-            written = write_some(&writing, &mut sending), if !sending.is_empty() => {
+            written = write_some(&writing, &mut sending, gate), if !sending.is_empty() => {
                 if let Err(error) = written {
                     return error;
                 }
@@ -104,7 +106,7 @@ async fn speak(stream: &mut TcpStream, outlet: &Outlet) -> io::Error {
                 }
             }
             // The receiver never speaks on this connection: what comes is its end.
-            end = reading.read(&mut nothing) => {
+            end = gate.hear(reading.read(&mut nothing)) => {
                 return end.err().unwrap_or_else(|| io::Error::other("the node closed it"));
             }
         }
@@ -117,6 +119,7 @@ pub(crate) async fn listen(
     from: NodeId,
     mut stream: TcpStream,
     mut buffer: BytesMut,
+    gate: &Gate,
 ) -> io::Result<()> {
     let (mut reading, _) = stream.split();
     let mut decoder = FrameDecoder::new(PEER_FRAME_MAX);
@@ -131,7 +134,7 @@ pub(crate) async fn listen(
             }
         }
         buffer.reserve(READ_BYTES);
-        if reading.read_buf(&mut buffer).await? == 0 {
+        if gate.hear(reading.read_buf(&mut buffer)).await? == 0 {
             return Ok(());
         }
     }

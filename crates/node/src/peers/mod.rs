@@ -4,3 +4,4 @@ pub(crate) mod handshake;
 pub(crate) mod links;
 pub(crate) mod outlets;
 pub(crate) mod stream;
+pub(crate) mod switch;

@@ -8,11 +8,13 @@ use simpledynamo_wire::peer::{FrameDecoder, PeerFrame};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use super::switch::Gate;
 use crate::socket;
 
 /// Writes as much as the socket takes, waiting until it takes something.
-pub(crate) async fn write_some(writing: &WriteHalf<'_>, out: &mut OutBuffer) -> io::Result<()> {
+pub(crate) async fn write_some(writing: &WriteHalf<'_>, out: &mut OutBuffer, gate: &Gate) -> io::Result<()> {
     writing.writable().await?;
+    gate.way_out().await?;
     match socket::write_from(out, |slices| writing.try_write_vectored(slices)) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         other => other,
@@ -20,9 +22,9 @@ pub(crate) async fn write_some(writing: &WriteHalf<'_>, out: &mut OutBuffer) -> 
 }
 
 /// Writes all that the buffer holds.
-pub(crate) async fn write_all(writing: &WriteHalf<'_>, out: &mut OutBuffer) -> io::Result<()> {
+pub(crate) async fn write_all(writing: &WriteHalf<'_>, out: &mut OutBuffer, gate: &Gate) -> io::Result<()> {
     while !out.is_empty() {
-        write_some(writing, out).await?;
+        write_some(writing, out, gate).await?;
     }
     Ok(())
 }
@@ -32,12 +34,13 @@ pub(crate) async fn read_frame(
     reading: &mut ReadHalf<'_>,
     decoder: &mut FrameDecoder,
     buffer: &mut BytesMut,
+    gate: &Gate,
 ) -> io::Result<PeerFrame> {
     loop {
         if let Some(frame) = decoder.decode(buffer).map_err(invalid)? {
             return Ok(frame);
         }
-        if reading.read_buf(buffer).await? == 0 {
+        if gate.hear(reading.read_buf(buffer)).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed"));
         }
     }

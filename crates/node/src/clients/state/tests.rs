@@ -6,7 +6,8 @@ use super::*;
 use crate::commands::CommandLimits;
 
 const NOW: UnixMillis = 1_795_339_600_000;
-const CONTEXT: Context = Context { now: NOW, limits: CommandLimits { max_key: 100, max_value: 1_000 } };
+const CONTEXT: Context =
+    Context { now: NOW, limits: CommandLimits { max_key: 100, max_value: 1_000 }, fault_injection: false };
 
 fn settings(durability: &'static str) -> ConfigValues {
     ConfigValues {

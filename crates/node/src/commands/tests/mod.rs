@@ -3,6 +3,7 @@
 
 mod connection;
 mod docs;
+mod fault;
 mod keys;
 mod listing;
 mod server;
@@ -19,7 +20,8 @@ use super::*;
 const NOW: u64 = 1_795_339_600_000;
 
 /// Limits small enough to exceed in a test.
-const CONTEXT: Context = Context { now: NOW, limits: CommandLimits { max_key: 100, max_value: 1_000 } };
+const CONTEXT: Context =
+    Context { now: NOW, limits: CommandLimits { max_key: 100, max_value: 1_000 }, fault_injection: true };
 
 /// Arguments from a line: words, `''` for an empty one.
 fn arguments(line: &str) -> Vec<Bytes> {
@@ -157,6 +159,7 @@ const GOOD: &[&str] = &[
     "role",
     "scan 0",
     "sd.delete *",
+    "sd.fault heal",
     "sd.query @",
     "sd.ring",
     "select 0",
@@ -180,7 +183,8 @@ fn every_supported_command_accepts_an_example_in_any_case() {
     let mut seen = std::collections::BTreeSet::new();
     for line in GOOD {
         for line in [(*line).to_owned(), line.to_ascii_uppercase()] {
-            let command = resolve(&arguments(&line)).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+            let command =
+                resolve(&arguments(&line), &CONTEXT).unwrap_or_else(|error| panic!("{line:?}: {error}"));
             seen.insert(command);
             let plan = plan_of(&line);
             assert!(!matches!(plan, Plan::Reply(Value::Error(_))), "{line:?} comes to {plan:?}");

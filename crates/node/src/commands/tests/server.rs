@@ -168,7 +168,7 @@ fn figures() -> Figures {
         dropped: vec![("duplicate", 2), ("gap", 1)],
         local_keys: 6,
         by_command: vec![(
-            resolve(&arguments("client id")).expect("a command"),
+            resolve(&arguments("client id"), &CONTEXT).expect("a command"),
             CommandFigures { calls: 4, micros: 10, rejected: 1, failed: 0 },
         )],
         keyspace: Some(Keyspace { keys: 10, expiring: 2 }),
