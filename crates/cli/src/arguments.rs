@@ -1,6 +1,7 @@
 //! The command line.
 
 mod failover;
+mod verify;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,6 +13,7 @@ use simpledynamo_node::config::{CLASSIC_BASE_PORT, CLASSIC_BASE_PORT_MAX, Durabi
 use crate::failure::EXIT_CODES;
 
 pub(crate) use failover::{FailoverOptions, Fault, Victim};
+pub(crate) use verify::VerifyOptions;
 
 /// The client address of the first classic node.
 pub(crate) const DEFAULT_NODE: &str = "127.0.0.1:11108";
@@ -35,6 +37,7 @@ pub(crate) enum Command {
     Ring(RingOptions),
     Locate(LocateOptions),
     Bench(BenchOptions),
+    Verify(Box<VerifyOptions>),
 }
 
 /// Run one node until SIGTERM or Ctrl-C.

@@ -15,6 +15,9 @@ pub(crate) const SHORT: u8 = 6;
 /// Exit code of a ring of which a part is not served.
 pub(crate) const UNSERVED: u8 = 7;
 
+/// Exit code of a promise that was found broken.
+pub(crate) const BROKEN: u8 = 8;
+
 /// The exit codes as `--help` tells them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
@@ -25,7 +28,8 @@ Exit codes:
   4  the answer to a write did not come: it may or may not have been done
   5  any other error
   6  status: every pair can be read and written, but not all are on all their nodes
-  7  status: a part of the ring is not served";
+  7  status: a part of the ring is not served
+  8  verify: something does not hold that is promised";
 
 /// Why a subcommand could not do its work. The message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]

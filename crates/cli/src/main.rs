@@ -1,4 +1,4 @@
-//! The `simpledynamo` binary: starts nodes, asks them, shows the ring, and measures it.
+//! The `simpledynamo` binary: starts nodes, asks them, shows the ring, measures it and checks it.
 //!
 //! Each subcommand has a file of its own and returns an exit code or a [`failure::Failure`], which ends as one line
 //! on standard error. What programs read goes to standard output, everything else to standard error.
@@ -19,6 +19,7 @@ mod ring;
 mod serve;
 mod status;
 mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Ring(options) => ring::run(&options),
         Command::Locate(options) => locate::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Verify(options) => verify::run(&options),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("simpledynamo: {failure}");

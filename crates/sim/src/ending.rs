@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simpledynamo_topology::{Member, NodeId, PartitionId};
-use simpledynamo_verify::{Limits, check};
+use simpledynamo_verify::{Limits, TimeUnit, check};
 
 use crate::clock::Micros;
 use crate::knobs::Plot;

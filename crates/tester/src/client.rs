@@ -43,9 +43,11 @@ impl Asker {
 
     /// Whether a connection to the node is there or can be had.
     pub(crate) async fn reach(&mut self, node: usize) -> bool {
-        if self.connections[node].is_some() {
+        // What is asked on a connection that is known to have ended would be of unknown outcome for nothing.
+        if self.connections[node].as_ref().is_some_and(|connection| !connection.is_closed()) {
             return true;
         }
+        self.connections[node] = None;
         let server = &self.shared.servers[node];
         match Connection::open(&server.address, self.shared.password.as_ref()).await {
             Ok(connection) => self.connections[node] = Some(connection),

@@ -50,6 +50,13 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Whether the server has closed the connection, as far as that has arrived. Only to be asked while no reply is under
+    /// way.
+    pub(crate) fn is_closed(&self) -> bool {
+        let idle = self.stream.try_read(&mut [0]);
+        !matches!(idle, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Sends one request and waits for its reply, at most for `patience`. After an error, which says why there is none,
     /// the connection is of no use, and the request may have been carried out.
     pub(crate) async fn ask(&mut self, request: &[u8], patience: Duration) -> Result<Value, String> {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use simpledynamo_verify::{
-    Condition, Event, Findings, History, KeyHistory, Limits, Reason, Reply, Value, Verdict, Window, check,
-    check_key,
+    Condition, Event, Findings, History, KeyHistory, Limits, Reason, Reply, TimeUnit, Value, Verdict, Window,
+    check, check_key,
 };
 
 use crate::by_hand::{A, B, C, delete, failed, history, known, read, set, set_if, unknown, write};
