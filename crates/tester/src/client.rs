@@ -19,7 +19,7 @@ use crate::workload::{Sequence, Step, Values, What, Workload};
 /// a node that hangs may do it when it wakes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a client keeps away from a node that it could not reach or that did not answer.
+/// How long a client keeps away from a node that it could not reach, or that could not do what it was asked.
 const AVOIDANCE: Duration = Duration::from_secs(1);
 
 /// How long it rests when it can reach no node at all.
@@ -99,7 +99,13 @@ impl Asker {
         };
         let told = match &outcome {
             Outcome::Answered { told, .. } => Some(told.clone()),
-            Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
+            // A replica that takes no writes is still to be read from.
+            Outcome::Failed { error, .. } if error.starts_with("READONLY") => None,
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => {
+                // Another node may be able to do it.
+                self.avoided_until[node] = Some(Instant::now() + AVOIDANCE);
+                None
+            }
         };
         self.write_down(node, key.clone(), call, Via::Key, invoked, outcome);
         told
@@ -162,7 +168,7 @@ pub(crate) async fn work(
     let mut values = Values::new(workload.phase, client);
     let mut home = client as usize % shared.servers.len();
     while !is_over.get() && !shared.log.borrow().is_full() {
-        let Step { what, node, pause_micros } = sequence.next();
+        let Step { what, node, second_look, pause_micros } = sequence.next();
         home = node.unwrap_or(home);
         let node = asker.near(home);
         if !asker.reach(node).await {
@@ -173,9 +179,15 @@ pub(crate) async fn work(
             What::ListNode => drop(asker.list(node, Selection::Node, workload.names()).await),
             What::ListRing => drop(asker.list(node, Selection::Ring, workload.names()).await),
             What::Operation(kind, key) => {
-                let call = values.call(kind, key);
-                let told = asker.ask(node, &workload.keys[key].name, call.clone()).await;
+                let (call, name) = (values.call(kind, key), &workload.keys[key].name);
+                let told = asker.ask(node, name, call.clone()).await;
                 remember(&mut values, key, call, told);
+                if let Some(further) = second_look {
+                    let other = asker.near((node + further) % shared.servers.len());
+                    if asker.reach(other).await {
+                        asker.ask(other, name, Call::Get).await;
+                    }
+                }
             }
         }
         sleep(Duration::from_micros(pause_micros)).await;

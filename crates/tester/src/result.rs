@@ -28,8 +28,8 @@ pub struct RunReport {
     pub clients: u32,
     /// Keys of a phase.
     pub keys: usize,
-    /// When it began, in seconds since the Unix epoch.
-    pub began: u64,
+    /// When it began: date and time of day in UTC, as RFC 3339 has it.
+    pub began: String,
     /// How long it took, in nanoseconds.
     pub took: Ticks,
     /// The processors of the machine.
@@ -99,7 +99,7 @@ impl RunReport {
             seed: facts.seed,
             clients: facts.clients,
             keys: facts.keys,
-            began: facts.began,
+            began: utc(facts.began),
             took: facts.took,
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             servers: facts.servers,
@@ -122,7 +122,41 @@ pub(crate) struct Facts {
     pub(crate) seed: u64,
     pub(crate) clients: u32,
     pub(crate) keys: usize,
+    /// In seconds since the Unix epoch.
     pub(crate) began: u64,
     pub(crate) took: Ticks,
     pub(crate) servers: Vec<String>,
+}
+
+/// A moment, in seconds since the Unix epoch, as date and time of day in UTC.
+fn utc(seconds: u64) -> String {
+    let (mut day, time) = (seconds / 86_400, seconds % 86_400);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while day >= 365 + u64::from(is_leap(year)) {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while day >= lengths[month] {
+        day -= lengths[month];
+        month += 1;
+    }
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    format!("{year:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", month + 1, day + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_dates() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_795_547_943), "2026-11-24T19:19:03Z");
+        assert_eq!(utc(4_102_444_799), "2099-12-31T23:59:59Z");
+    }
 }

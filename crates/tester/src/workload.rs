@@ -26,11 +26,11 @@ impl Class {
         use Kind::{Del, Delifeq, Get, Getdel, Incr, Set, SetIfeq, SetNx, SetXx};
         match self {
             Self::Register => &[Get, Get, Get, Get, Set, Set, Set, Set, Del, Getdel],
-            Self::Conditional => {
-                &[Get, Get, Get, SetNx, SetNx, SetNx, SetXx, SetIfeq, SetIfeq, Set, Delifeq, Del]
-            }
+            Self::Conditional => &[
+                Get, Get, Get, Get, Get, Get, SetNx, SetNx, SetNx, SetXx, SetIfeq, SetIfeq, Set, Delifeq, Del,
+            ],
             // Sums that never come again leave nothing to guess.
-            Self::Counter => &[Get, Get, Incr, Incr, Incr],
+            Self::Counter => &[Get, Get, Incr, Incr],
         }
     }
 
@@ -61,6 +61,8 @@ pub(crate) struct Workload {
     known: Vec<Kind>,
     /// Listings are asked for too.
     with_listings: bool,
+    /// The longest rest between two operations of a client, in microseconds.
+    pause_micros_max: u64,
 }
 
 impl Workload {
@@ -71,7 +73,14 @@ impl Workload {
             Key { name: Bytes::from(format!("{prefix}{}{number}", class.letter())), class }
         };
         let keys = (0..count).map(key).collect();
-        Self { phase, keys, is_apart: false, known: Kind::ALL.to_vec(), with_listings: true }
+        Self {
+            phase,
+            keys,
+            is_apart: false,
+            known: Kind::ALL.to_vec(),
+            with_listings: true,
+            pause_micros_max: PAUSE_MICROS_MAX,
+        }
     }
 
     /// The same, each client on keys of its own: at least one for each.
@@ -79,10 +88,12 @@ impl Workload {
         Self { is_apart: true, ..Self::new(phase, prefix, count.max(clients as usize)) }
     }
 
-    /// The same for servers that know these kinds only, and no listings.
+    /// The same for servers that know these kinds only, and no listings. Without faults that slow everything down,
+    /// clients rest less: what is wrong may show for a moment only.
     pub(crate) fn limited_to(mut self, known: Vec<Kind>) -> Self {
         self.known = known;
         self.with_listings = false;
+        self.pause_micros_max = SHORT_PAUSE_MICROS_MAX;
         self
     }
 
@@ -101,6 +112,11 @@ const OPERATIONS_PER_NODE: u32 = 8;
 /// The longest rest between two operations, in microseconds: so that what overlaps stays few enough to check, and a
 /// history is no larger than it needs to be.
 const PAUSE_MICROS_MAX: u64 = 8_000;
+const SHORT_PAUSE_MICROS_MAX: u64 = 500;
+
+/// After one of so many operations a client looks at the key through another node at once: an answer that is out of date
+/// is so for a moment only.
+const OPERATIONS_PER_SECOND_LOOK: u32 = 3;
 
 /// What a client does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +124,8 @@ pub(crate) struct Step {
     pub(crate) what: What,
     /// Go to this node; stay otherwise.
     pub(crate) node: Option<usize>,
+    /// Look at the key again at once, through the node that is so many places further.
+    pub(crate) second_look: Option<usize>,
     /// Rest afterwards.
     pub(crate) pause_micros: u64,
 }
@@ -131,6 +149,7 @@ pub(crate) struct Sequence {
     keys: Vec<(usize, Vec<Kind>)>,
     nodes: usize,
     with_listings: bool,
+    pause_micros_max: u64,
 }
 
 impl Sequence {
@@ -144,13 +163,19 @@ impl Sequence {
         };
         let keys = workload.keys.iter().enumerate();
         let keys = keys.filter(|(place, _)| is_mine(*place)).map(|(place, key)| (place, kinds(key)));
-        Self { rng, keys: keys.collect(), nodes, with_listings: workload.with_listings }
+        Self {
+            rng,
+            keys: keys.collect(),
+            nodes,
+            with_listings: workload.with_listings,
+            pause_micros_max: workload.pause_micros_max,
+        }
     }
 
     pub(crate) fn next(&mut self) -> Step {
-        let node =
-            (self.rng.u32(..OPERATIONS_PER_NODE) == 0).then_some(()).map(|()| self.rng.usize(..self.nodes));
-        let pause_micros = self.rng.u64(..=PAUSE_MICROS_MAX);
+        let node = self.draw(OPERATIONS_PER_NODE).then(|| self.rng.usize(..self.nodes));
+        let second_look = self.draw(OPERATIONS_PER_SECOND_LOOK).then(|| self.rng.usize(..self.nodes));
+        let pause_micros = self.rng.u64(..=self.pause_micros_max);
         let (key, kinds) = &self.keys[self.rng.usize(..self.keys.len())];
         let kind = kinds[self.rng.usize(..kinds.len())];
         let listing = self.rng.u32(..OPERATIONS_PER_LISTING * 2);
@@ -159,7 +184,12 @@ impl Sequence {
             1 if self.with_listings => What::ListRing,
             _ => What::Operation(kind, *key),
         };
-        Step { what, node, pause_micros }
+        Step { what, node, second_look, pause_micros }
+    }
+
+    /// True once in so many times.
+    fn draw(&mut self, times: u32) -> bool {
+        self.rng.u32(..times) == 0
     }
 }
 

@@ -1,6 +1,8 @@
 //! A run's files: the history in two formats, and the report for programs and for people.
 
 mod html;
+mod intervals;
+mod timeline;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
