@@ -213,12 +213,13 @@ fn write_latencies(pieces: &[Piece], top: f64, page: &mut String) -> fmt::Result
             y(nanos) + 4.0
         )?;
     }
-    let figures: [(&str, fn(&Latency) -> Ticks); 3] =
-        [("max", |latency| latency.max), ("p99", |latency| latency.p99), ("p50", |latency| latency.p50)];
-    for (class, figure) in figures {
-        let is_there = |nanos: &Ticks| *nanos > 0;
-        line(class, pieces.iter().map(|piece| Some(figure(&piece.latency)).filter(is_there).map(y)), page)?;
-    }
+    let mut draw = |class: &str, figure: fn(&Latency) -> Ticks| {
+        let figures = pieces.iter().map(|piece| Some(figure(&piece.latency)).filter(|nanos| *nanos > 0));
+        line(class, figures.map(|figure| figure.map(y)), page)
+    };
+    draw("max", |latency| latency.max)?;
+    draw("p99", |latency| latency.p99)?;
+    draw("p50", |latency| latency.p50)?;
     writeln!(
         page,
         "<text class=\"p50\" x=\"4\" y=\"{:.1}\">p50</text><text class=\"p99\" x=\"4\" y=\"{:.1}\">p99</text>\
