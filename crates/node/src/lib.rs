@@ -20,6 +20,8 @@ mod control;
 mod core;
 mod fatal;
 mod peers;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod serve;
 mod socket;
 
