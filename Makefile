@@ -20,6 +20,7 @@ help: ## Lists these commands
 verify: ## Checks format, lints, documentation and dependencies; changes nothing
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	cargo clippy $(CARGO_FLAGS) --package simpledynamo-cli --features sabotage --lib --bin simpledynamo-sabotaged -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --quiet
 	@for crate in $(PURE); do \
 		tree=$$(cargo tree $(CARGO_FLAGS) -e normal --prefix none -p $$crate); \

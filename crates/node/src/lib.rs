@@ -22,6 +22,8 @@ mod core;
 mod fatal;
 mod peers;
 pub mod ring_reply;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod serve;
 mod socket;
 

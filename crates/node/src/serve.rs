@@ -83,6 +83,10 @@ pub enum ServeError {
     /// The ring cannot be built.
     #[error(transparent)]
     Ring(#[from] RingError),
+    /// A safeguard is to be left out that does not exist.
+    #[cfg(feature = "sabotage")]
+    #[error("{0}")]
+    Sabotage(String),
     /// The operating system does not give what every node needs.
     #[error("cannot {what}: {source}")]
     System {
@@ -107,6 +111,8 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
 }
 
 async fn run(config: &Config) -> Result<(), ServeError> {
+    #[cfg(feature = "sabotage")]
+    crate::sabotage::choose().map_err(ServeError::Sabotage)?;
     // From here on a signal stops the node in order, however far its start has come.
     let mut stop_signals = StopSignals::install()?;
     let max_clients = raise_descriptors(config.node.max_clients);
@@ -211,6 +217,8 @@ async fn hear_control(
     has_left: Rc<Notify>,
 ) {
     while let Some(heard) = from_control.recv().await {
+        #[cfg(feature = "sabotage")]
+        let heard = crate::sabotage::hear(heard, &engine).await;
         match heard {
             FromControl::Topology { topology, session } => engine.take(Event::Topology { topology, session }),
             FromControl::Lease { until, version } => engine.take(Event::Lease { until, version }),

@@ -268,6 +268,8 @@ impl<L: Log> Writer<L> {
         if changes.is_empty() {
             return;
         }
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::delay_writing();
         self.backlog.wait_for_room();
         self.log.append(&changes).unwrap_or_else(|error| fatal::stop_for(&error));
         let dirty_since = *self.dirty.get_or_insert_with(Instant::now);

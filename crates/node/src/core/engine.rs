@@ -124,6 +124,10 @@ impl Engine {
     /// Takes an event.
     pub(crate) fn take(&self, event: Event) {
         let mut effects = self.effects.borrow_mut();
+        #[cfg(feature = "sabotage")]
+        let Some(event) = crate::sabotage::unanswered(event, &self.node.borrow(), &mut effects) else {
+            return self.due.notify_one();
+        };
         self.node.borrow_mut().step(clock::now(), event, &self.records, &mut effects);
         self.due.notify_one();
     }
@@ -135,6 +139,8 @@ impl Engine {
         operation: Operation,
         waiter: impl FnOnce(Outcome) + 'static,
     ) {
+        #[cfg(feature = "sabotage")]
+        let waiter = crate::sabotage::again_if_late(self, &key, &operation, waiter);
         let bytes = key.len() + operation.weight();
         self.in_flight_bytes.set(self.in_flight_bytes.get() + bytes);
         let request =
@@ -161,6 +167,10 @@ impl Engine {
     fn ask(&self, partition: PartitionId, query: Query) -> Answer {
         let mut effects = self.effects.borrow_mut();
         let mut node = self.node.borrow_mut();
+        #[cfg(feature = "sabotage")]
+        if let Some(reading) = crate::sabotage::dirty(&node, partition, &query) {
+            return Answer::Now(reading);
+        }
         match node.ask(clock::now(), partition, query.clone(), &self.records, &mut effects) {
             // The clock is read again after the value was captured: the lease must still have been valid then (I7).
             Asked::Captured(reading) if node.has_lease(clock::boot_millis()) => Answer::Now(reading),
@@ -278,8 +288,12 @@ impl Engine {
                     break;
                 }
             }
+            #[cfg(feature = "sabotage")]
+            crate::sabotage::forget(&node, &mut effects.apply);
             std::mem::take(&mut *effects)
         };
+        #[cfg(feature = "sabotage")]
+        crate::sabotage::report_early(self, &effects.persist);
         for envelope in effects.send {
             self.outlets.send(envelope);
         }
