@@ -145,7 +145,7 @@ async fn workload(options: &Attached, shared: &Shared, prefix: &str) -> Result<W
         }
     }
     match (known, refusal) {
-        (Some(known), _) => Ok(Workload::new(1, prefix, options.keys).limited_to(known)),
+        (Some(known), _) => Ok(Workload::new(1, prefix, options.keys).limited_to(known).pressing()),
         (None, Some(refusal)) => Err(refusal),
         (None, None) => {
             Err(TesterError::Unreachable { address: String::new(), reason: "no server was named".to_owned() })

@@ -25,7 +25,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a ring may take to be whole again, or to go on without somebody: far longer than it needs on a machine that
 /// is busy with other things.
-const RING_TIMEOUT: Duration = Duration::from_secs(90);
+const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The ring of a run.
 #[derive(Debug)]

@@ -232,7 +232,8 @@ impl Run<'_> {
         let (number, count) = (phase.number, self.options.keys);
         let prefix = format!("{}:", phase.name);
         match phase.course {
-            Course::Apart => Workload::apart(number, &prefix, count, self.options.clients),
+            Course::Apart => Workload::apart(number, &prefix, count, self.options.clients).pressing(),
+            Course::Together => Workload::new(number, &prefix, count).pressing(),
             _ => Workload::new(number, &prefix, count),
         }
     }

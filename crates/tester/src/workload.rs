@@ -88,11 +88,15 @@ impl Workload {
         Self { is_apart: true, ..Self::new(phase, prefix, count.max(clients as usize)) }
     }
 
-    /// The same for servers that know these kinds only, and no listings. Without faults that slow everything down,
-    /// clients rest less: what is wrong may show for a moment only.
+    /// The same for servers that know these kinds only, and no listings.
     pub(crate) fn limited_to(mut self, known: Vec<Kind>) -> Self {
         self.known = known;
         self.with_listings = false;
+        self
+    }
+
+    /// The same with clients that hardly rest: without faults, what is wrong may show for a moment only.
+    pub(crate) fn pressing(mut self) -> Self {
         self.pause_micros_max = SHORT_PAUSE_MICROS_MAX;
         self
     }
