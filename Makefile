@@ -12,7 +12,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify simpledynamo-sim
 IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
 
-.PHONY: help verify fix build test unit doctest fresh sim e2e bench fuzz
+.PHONY: help verify fix build test unit doctest fresh sim sabotaged e2e bench fuzz
 
 help: ## Lists these commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /\1\t/' | expand -t 12
@@ -64,8 +64,13 @@ FROM := $(shell date +%s)000
 sim: ## Simulates the whole ring through SEEDS=20000 seeds from FROM=; a failure prints the command that replays it
 	cargo run $(CARGO_FLAGS) --release --quiet --package simpledynamo-sim -- --seeds $(SEEDS) --from $(FROM)
 
-e2e: build ## End-to-end tests of the binary; ARGS="-k durability" chooses some
-	SIMPLEDYNAMO_BIN=$(TARGET)/debug/simpledynamo tests/run $(ARGS)
+e2e: build sabotaged ## End-to-end tests of the binary; ARGS="-k durability" chooses some
+	SIMPLEDYNAMO_BIN=$(TARGET)/debug/simpledynamo SIMPLEDYNAMO_SABOTAGED=$(TARGET)/debug/simpledynamo-sabotaged \
+		tests/run $(ARGS)
+
+# The program with safeguards that can be left out: tests of verify must see it fail.
+sabotaged:
+	cargo build $(CARGO_FLAGS) --package simpledynamo-cli --features sabotage --bin simpledynamo-sabotaged
 
 bench: ## Measures a throw-away ring in a release build, beside redis-server if that is installed; ARGS="--runs 1"
 	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli

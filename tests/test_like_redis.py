@@ -5,13 +5,11 @@ ring refuses, for one, and of course times.
 """
 
 import random
-import shutil
-import subprocess
 import time
 
 import pytest
 
-from harness import end_process, eventually, fresh_host
+from redis_server import redis_server
 from resp import Client, encode
 
 # Requests whose replies must be the same, byte for byte, whether or not they make sense. In their order.
@@ -49,29 +47,8 @@ CONFIG GET databasesx | ECHO | QUIT
 @pytest.fixture(scope="module")
 def real_redis(tmp_path_factory):
     """The address of a Redis server that keeps nothing."""
-    # Debian's redis-tools has the server too: it is one program that goes by its name.
-    path = shutil.which("redis-server") or shutil.which("redis-check-rdb")
-    if path is None:
-        pytest.skip("there is no Redis here (Debian: redis-tools)")
-    host = fresh_host()
-    arguments = ["redis-server", "--bind", host, "--port", "6379", "--save", "", "--databases", "1"]
-    folder = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen(arguments, executable=path, cwd=folder, stdout=subprocess.DEVNULL)
-
-    def answers():
-        if process.poll() is not None:
-            pytest.skip(f"{path} does not run as a server")
-        try:
-            with Client((host, 6379)) as client:
-                return client.call("PING") == "PONG"
-        except OSError:
-            return False
-
-    try:
-        eventually(answers, 10, "Redis answers")
-        yield host, 6379
-    finally:
-        end_process(process)
+    with redis_server(tmp_path_factory.mktemp("redis")) as address:
+        yield address
 
 
 def raw_reply(client, request):
