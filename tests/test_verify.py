@@ -171,7 +171,7 @@ def test_links_of_a_real_network_are_cut(tmp_path):
 
 # Which phases show what is wrong, and how it shows. The nodes run the same program as verify does.
 SABOTAGES = {
-    "dirty-reads": ("together", 15, ["not-linearizable"]),
+    "dirty-reads": ("together", 30, ["not-linearizable"]),
     "stale-reads": ("cut-off", 8, ["not-linearizable"]),
     "early-durability": ("whole-ring", 8, ["not-linearizable", "lost-or-undone"]),
     "double-writes": ("crashes", 9, ["not-linearizable", "lost-or-undone"]),

@@ -13,7 +13,6 @@ use tokio::time::sleep;
 use crate::availability::measure;
 use crate::call::encoded;
 use crate::client::{PATIENCE, known_kinds};
-use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::error::TesterError;
 use crate::phase::Phase;
@@ -57,7 +56,7 @@ const PREFIX: &str = "simpledynamo-verify";
 pub async fn attach(options: &Attached, tell: &dyn Fn(News<'_>)) -> Result<RunReport, TesterError> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let prefix = format!("{PREFIX}:{:x}:", since_epoch.as_nanos());
-    let shared = Rc::new(share(options).await?);
+    let shared = Rc::new(share(options)?);
     let workload = Rc::new(workload(options, &shared, &prefix).await?);
     let keys: Vec<Bytes> = workload.names().cloned().collect();
 
@@ -114,17 +113,10 @@ pub async fn attach(options: &Attached, tell: &dyn Fn(News<'_>)) -> Result<RunRe
     Ok(report)
 }
 
-async fn share(options: &Attached) -> Result<Shared, TesterError> {
+fn share(options: &Attached) -> Result<Shared, TesterError> {
     let servers = options.addresses.iter();
     let servers = servers.map(|address| Server { name: address.as_str().into(), address: address.clone() });
-    Ok(Shared {
-        clock: Clock::start(),
-        servers: servers.collect(),
-        password: options.password.clone(),
-        ring: None,
-        log: RefCell::new(create_log(&options.out)?),
-        answered: Cell::new(0),
-    })
+    Ok(Shared::new(servers.collect(), options.password.clone(), None, create_log(&options.out)?))
 }
 
 /// The work that the servers can do: what all of them know, as far as they take writes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use simpledynamo_wire::resp::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::call::{Answer, Call, Kind, Told};
 use crate::connection::Connection;
@@ -19,8 +19,8 @@ use crate::workload::{Sequence, Step, Values, What, Workload};
 /// a node that hangs may do it when it wakes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a client keeps away from a node that it could not reach, or that could not do what it was asked.
-const AVOIDANCE: Duration = Duration::from_secs(1);
+/// After so long without a reply a client still waits, and others keep away from the node: no failover takes longer.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// How long it rests when it can reach no node at all.
 const NOBODY_PAUSE: Duration = Duration::from_millis(20);
@@ -31,14 +31,12 @@ pub(crate) struct Asker {
     client: u32,
     phase: u8,
     connections: Vec<Option<Connection>>,
-    avoided_until: Vec<Option<Instant>>,
 }
 
 impl Asker {
     pub(crate) fn new(shared: &Rc<Shared>, client: u32, phase: u8) -> Self {
-        let nodes = shared.servers.len();
-        let connections = (0..nodes).map(|_| None).collect();
-        Self { shared: Rc::clone(shared), client, phase, connections, avoided_until: vec![None; nodes] }
+        let connections = shared.servers.iter().map(|_| None).collect();
+        Self { shared: Rc::clone(shared), client, phase, connections }
     }
 
     /// Whether a connection to the node is there or can be had.
@@ -51,30 +49,29 @@ impl Asker {
         let server = &self.shared.servers[node];
         match Connection::open(&server.address, self.shared.password.as_ref()).await {
             Ok(connection) => self.connections[node] = Some(connection),
-            Err(_) => self.avoid(node),
+            Err(_) => self.shared.avoid(node),
         }
         self.connections[node].is_some()
     }
 
-    fn avoid(&mut self, node: usize) {
-        self.connections[node] = None;
-        self.avoided_until[node] = Some(Instant::now() + AVOIDANCE);
-    }
-
-    /// The node, or the next one that is not avoided.
-    fn near(&self, node: usize) -> usize {
-        let now = Instant::now();
-        let nodes = self.connections.len();
-        let is_fine = |node: &usize| self.avoided_until[*node].is_none_or(|until| until <= now);
-        (0..nodes).map(|step| (node + step) % nodes).find(is_fine).unwrap_or(node)
-    }
-
     /// Asks a node, which was reached before.
     pub(crate) async fn raw(&mut self, node: usize, request: &[u8]) -> Result<Value, String> {
-        let connection = self.connections[node].as_mut().ok_or("there is no connection")?;
-        let reply = connection.ask(request, PATIENCE).await;
-        if reply.is_err() {
-            self.avoid(node);
+        // Whoever gives up while this waits leaves no half-read connection behind.
+        let mut connection = self.connections[node].take().ok_or("there is no connection")?;
+        let reply = {
+            let asking = connection.ask(request, PATIENCE);
+            tokio::pin!(asking);
+            tokio::select! {
+                reply = &mut asking => reply,
+                () = sleep(SLOW) => {
+                    self.shared.avoid(node);
+                    asking.await
+                }
+            }
+        };
+        match reply {
+            Ok(_) => self.connections[node] = Some(connection),
+            Err(_) => self.shared.avoid(node),
         }
         reply
     }
@@ -103,7 +100,7 @@ impl Asker {
             Outcome::Failed { error, .. } if error.starts_with("READONLY") => None,
             Outcome::Failed { .. } | Outcome::Unknown { .. } => {
                 // Another node may be able to do it.
-                self.avoided_until[node] = Some(Instant::now() + AVOIDANCE);
+                self.shared.avoid(node);
                 None
             }
         };
@@ -170,7 +167,7 @@ pub(crate) async fn work(
     while !is_over.get() && !shared.log.borrow().is_full() {
         let Step { what, node, second_look, pause_micros } = sequence.next();
         home = node.unwrap_or(home);
-        let node = asker.near(home);
+        let node = shared.near(home);
         if !asker.reach(node).await {
             sleep(NOBODY_PAUSE).await;
             continue;
@@ -183,7 +180,7 @@ pub(crate) async fn work(
                 let told = asker.ask(node, name, call.clone()).await;
                 remember(&mut values, key, call, told);
                 if let Some(further) = second_look {
-                    let other = asker.near((node + further) % shared.servers.len());
+                    let other = shared.near((node + further) % shared.servers.len());
                     if asker.reach(other).await {
                         asker.ask(other, name, Call::Get).await;
                     }

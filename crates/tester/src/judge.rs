@@ -1,6 +1,8 @@
 //! From records to a verdict: each key's history is linearizable, and nothing that was acknowledged is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde::Serialize;
 use simpledynamo_verify::{
@@ -94,11 +96,30 @@ pub fn judge(records: &[Record], limits: Limits) -> Result<Findings, HistoryErro
     for record in records {
         keys.entry(&record.key).or_default().push(record);
     }
-    let mut findings = Findings { keys: keys.len(), operations: records.len(), ..Findings::default() };
-    for (key, records) in keys {
-        judge_key(&String::from_utf8_lossy(key), &records, limits, &mut findings)?;
+    let keys: Vec<(&[u8], Vec<&Record>)> = keys.into_iter().collect();
+    let mut all = Findings { keys: keys.len(), operations: records.len(), ..Findings::default() };
+    // Keys are independent, so that each processor can take the next one.
+    let next = AtomicUsize::new(0);
+    let judge_some = || {
+        let mut findings = Findings::default();
+        while let Some((key, records)) = keys.get(next.fetch_add(1, Ordering::Relaxed)) {
+            judge_key(&String::from_utf8_lossy(key), records, limits, &mut findings)?;
+        }
+        Ok::<_, HistoryError>(findings)
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from).min(keys.len());
+    let found = thread::scope(|scope| {
+        let judges: Vec<_> = (0..processors).map(|_| scope.spawn(judge_some)).collect();
+        judges.into_iter().map(|judge| judge.join().expect("it does not panic")).collect::<Vec<_>>()
+    });
+    for findings in found {
+        let findings = findings?;
+        all.violations.extend(findings.violations);
+        all.gave_up.extend(findings.gave_up);
     }
-    Ok(findings)
+    all.violations.sort_by(|one, other| one.key.cmp(&other.key));
+    all.gave_up.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(all)
 }
 
 fn judge_key(

@@ -14,7 +14,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::availability::measure;
 use crate::client::{PATIENCE, work};
-use crate::clock::Clock;
 use crate::course::Injector;
 use crate::error::TesterError;
 use crate::fault::FaultKind;
@@ -128,14 +127,7 @@ fn share(cluster: &Cluster, options: &Options) -> Result<Shared, TesterError> {
     let servers = cluster.nodes.iter();
     let servers =
         servers.map(|node| Server { name: node.name.as_str().into(), address: node.client.to_string() });
-    Ok(Shared {
-        clock: Clock::start(),
-        servers: servers.collect(),
-        password: None,
-        ring: Some(cluster.ring()),
-        log: RefCell::new(create_log(&options.out)?),
-        answered: Cell::new(0),
-    })
+    Ok(Shared::new(servers.collect(), None, Some(cluster.ring()), create_log(&options.out)?))
 }
 
 /// Begins the history file.

@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::Duration;
 
 use simpledynamo_node::config::Password;
 use simpledynamo_ring::Ring;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::log::Log;
@@ -28,4 +30,37 @@ pub(crate) struct Shared {
     pub(crate) log: RefCell<Log>,
     /// Operations that were answered so far.
     pub(crate) answered: Cell<u64>,
+    /// Until when clients keep away from each server, as those of one program would that share what they know.
+    avoided_until: RefCell<Vec<Option<Instant>>>,
+}
+
+/// How long clients keep away from a server that could not be reached, or could not do what it was asked.
+const AVOIDANCE: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// Nothing was asked yet.
+    pub(crate) fn new(
+        servers: Vec<Server>,
+        password: Option<Password>,
+        ring: Option<Ring>,
+        log: Log,
+    ) -> Self {
+        let avoided_until = RefCell::new(vec![None; servers.len()]);
+        let (clock, log) = (Clock::start(), RefCell::new(log));
+        Self { clock, servers, password, ring, log, answered: Cell::new(0), avoided_until }
+    }
+
+    /// Clients keep away from a server for a while.
+    pub(crate) fn avoid(&self, server: usize) {
+        self.avoided_until.borrow_mut()[server] = Some(Instant::now() + AVOIDANCE);
+    }
+
+    /// The server, or the next one that is not avoided; itself if all are.
+    pub(crate) fn near(&self, server: usize) -> usize {
+        let now = Instant::now();
+        let count = self.servers.len();
+        let avoided_until = self.avoided_until.borrow();
+        let is_fine = |server: &usize| avoided_until[*server].is_none_or(|until| until <= now);
+        (0..count).map(|step| (server + step) % count).find(is_fine).unwrap_or(server)
+    }
 }
