@@ -12,7 +12,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify simpledynamo-sim
 IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
 
-.PHONY: help verify fix build test unit doctest fresh sim sabotaged e2e bench fuzz
+.PHONY: help verify fix build test unit doctest fresh sim sabotaged e2e bench nightly fuzz
 
 help: ## Lists these commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /\1\t/' | expand -t 12
@@ -75,6 +75,10 @@ sabotaged:
 bench: ## Measures a throw-away ring in a release build, beside redis-server if that is installed; ARGS="--runs 1"
 	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli
 	benches/marks.py --binary $(TARGET)/release/simpledynamo $(ARGS)
+
+nightly: ## Runs verify with drawn seeds for NIGHTLY_SECONDS=3600, and keeps the reports of runs that found something
+	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli
+	tests/nightly $(or $(NIGHTLY_SECONDS),3600)
 
 fuzz: ## Fuzzes each target of fuzz/ for a minute; needs cargo-fuzz and a nightly compiler
 	@command -v cargo-fuzz > /dev/null || { echo "cargo-fuzz is not installed: cargo install cargo-fuzz"; exit 1; }
