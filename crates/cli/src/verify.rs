@@ -87,10 +87,9 @@ async fn carry_out(
         };
         return simpledynamo_tester::attach(&attached, &tell).await;
     }
-    let faults: Vec<FaultKind> = options.faults.iter().map(|name| FaultKind::from(*name)).collect();
     let run = Options {
         phases: if options.phase.is_empty() { PHASES.iter().collect() } else { options.phase.clone() },
-        faults: if faults.is_empty() { FaultKind::ALL.to_vec() } else { faults },
+        faults: if options.faults.is_empty() { FaultKind::ALL.to_vec() } else { options.faults.clone() },
         seconds: options.seconds.unwrap_or(PHASE_SECONDS),
         seed,
         clients: options.clients,

@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use simpledynamo_node::config::Password;
+use simpledynamo_wire::resp::Value;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
+use crate::asker::PATIENCE;
 use crate::availability::measure;
-use crate::call::encoded;
-use crate::client::{PATIENCE, known_kinds};
+use crate::call::{Answer, Call, Kind, encoded};
 use crate::connection::Connection;
 use crate::error::TesterError;
 use crate::phase::Phase;
@@ -155,7 +156,7 @@ async fn remove(shared: &Shared, keys: &[Bytes]) -> Option<String> {
         let mut refused = Vec::new();
         for key in left {
             let reply = connection.ask(&encoded(&[b"DEL", key]), PATIENCE).await;
-            if !matches!(reply, Ok(simpledynamo_wire::resp::Value::Integer(_))) {
+            if !matches!(reply, Ok(Value::Integer(_))) {
                 refused.push(key);
             }
         }
@@ -166,4 +167,31 @@ async fn remove(shared: &Shared, keys: &[Bytes]) -> Option<String> {
     }
     let first = left.first().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
     Some(format!("{} keys could not be removed, {first} among them", left.len()))
+}
+
+/// Which of the commands that this program uses a server knows, judged by asking it about a key that is not there.
+async fn known_kinds(connection: &mut Connection, key: &Bytes) -> Result<Vec<Kind>, String> {
+    let mut known = Vec::new();
+    let nothing = || Bytes::from_static(b"nothing");
+    let calls = [
+        Call::Get,
+        Call::Set(nothing()),
+        Call::Del,
+        Call::SetXx(nothing()),
+        Call::SetIfeq { value: nothing(), expected: nothing() },
+        Call::SetNx(nothing()),
+        Call::Delifeq(nothing()),
+        Call::Getdel,
+        Call::Incr,
+    ];
+    for call in calls {
+        match call.understand(connection.ask(&call.request(key), PATIENCE).await?) {
+            Answer::Told(_) => known.push(call.kind()),
+            Answer::Failed(error) | Answer::Unknown(error) => return Err(error),
+            Answer::Nonsense(error) if error.starts_with("ERR") => {}
+            Answer::Nonsense(error) => return Err(error),
+        }
+    }
+    connection.ask(&Call::Del.request(key), PATIENCE).await?;
+    Ok(known)
 }

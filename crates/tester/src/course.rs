@@ -8,8 +8,8 @@ use serde::Serialize;
 use simpledynamo_verify::Ticks;
 use tokio::time::{Instant, sleep};
 
+use crate::asker::Asker;
 use crate::call::Call;
-use crate::client::Asker;
 use crate::error::TesterError;
 use crate::fault::{Fault, FaultKind, Round};
 use crate::ring::{Link, TestRing};
@@ -81,6 +81,7 @@ impl Injector<'_> {
         sleep(round.rest).await;
         self.fault(round).await?;
         self.ring.whole().await?;
+        (self.say)("all nodes run");
         self.progress().await
     }
 

@@ -40,6 +40,12 @@ impl FaultKind {
             Self::Disk => "disk",
         }
     }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn find(named: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == named)
+    }
 }
 
 impl fmt::Display for FaultKind {

@@ -12,12 +12,13 @@
 //! | `phase`, `fault` | what is done to a ring, and when: drawn beforehand |
 //! | `course`, `scripts` | doing it |
 //! | `ring`, `namespaces`, `small_disk` | processes, links and disks that fail |
-//! | `workload`, `client`, `listing`, `connection` | the clients |
+//! | `workload`, `client`, `asker`, `listing`, `connection` | the clients |
 //! | [`history`], `record`, `call`, `log` | what they write down |
 //! | `judge`, `settle` | the verdict |
 //! | `availability`, `watch` | what clients had of the ring, and what became of its chains |
 //! | `report`, `result` | the report |
 
+mod asker;
 mod attach;
 mod availability;
 mod call;

@@ -1,13 +1,10 @@
 //! The listings `@` and `*`, page by page (`SD.QUERY`).
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use simpledynamo_ring::Token;
 use simpledynamo_wire::resp::Value;
 
 use crate::call::{encoded, shortened};
-use crate::client::Asker;
 use crate::record::Via;
 use crate::servers::Shared;
 
@@ -39,36 +36,13 @@ impl Selection {
 /// Pairs that a page looks at: what a server allows.
 const PAGE_COUNT: &[u8] = b"10000";
 
-/// The most pages of a listing: a cursor that does not end is the server's mistake.
-const PAGES_MAX: usize = 10_000;
-
-/// Everything that the node lists, or why it did not.
-pub(crate) async fn all(
-    asker: &mut Asker,
-    node: usize,
-    selection: Selection,
-) -> Result<BTreeMap<Bytes, Bytes>, String> {
-    let mut pairs = BTreeMap::new();
-    let mut cursor = Bytes::from_static(b"0");
-    for _ in 0..PAGES_MAX {
-        let request = encoded(&[b"SD.QUERY", selection.name(), b"CURSOR", &cursor, b"COUNT", PAGE_COUNT]);
-        let reply = asker.raw(node, &request).await?;
-        let (next, page) = page(reply)?;
-        for (key, value) in page {
-            if pairs.insert(key.clone(), value).is_some() {
-                return Err(format!("{} was listed twice", String::from_utf8_lossy(&key)));
-            }
-        }
-        if next == b"0"[..] {
-            return Ok(pairs);
-        }
-        cursor = next;
-    }
-    Err(format!("the listing did not end within {PAGES_MAX} pages"))
+/// Asks for the page at that cursor.
+pub(crate) fn request(selection: Selection, cursor: &[u8]) -> Vec<u8> {
+    encoded(&[b"SD.QUERY", selection.name(), b"CURSOR", cursor, b"COUNT", PAGE_COUNT])
 }
 
 /// A page: the next cursor, then keys and values by turns.
-fn page(reply: Value) -> Result<(Bytes, Vec<(Bytes, Bytes)>), String> {
+pub(crate) fn page(reply: Value) -> Result<(Bytes, Vec<(Bytes, Bytes)>), String> {
     let wrong = |reply: &Value| format!("{} is no page of pairs", shortened(reply));
     let Value::Array(parts) = reply else { return Err(wrong(&reply)) };
     let [Value::Bulk(next), Value::Array(flat)] = &parts[..] else {

@@ -12,8 +12,9 @@ use simpledynamo_verify::Limits;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
+use crate::asker::PATIENCE;
 use crate::availability::measure;
-use crate::client::{PATIENCE, work};
+use crate::client::work;
 use crate::course::Injector;
 use crate::error::TesterError;
 use crate::fault::FaultKind;

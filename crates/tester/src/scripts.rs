@@ -6,8 +6,8 @@ use bytes::Bytes;
 use fastrand::Rng;
 use simpledynamo_ring::Token;
 
+use crate::asker::Asker;
 use crate::call::{Call, Told};
-use crate::client::Asker;
 use crate::course::Injector;
 use crate::fault::FaultKind;
 use crate::listing::Selection;

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use simpledynamo_ring::{Ring, Token};
 use tokio::task::JoinSet;
 
+use crate::asker::Asker;
 use crate::call::Call;
-use crate::client::Asker;
 use crate::judge::FIRST_READER;
-use crate::listing::{self, Selection};
+use crate::listing::Selection;
 use crate::servers::Shared;
 
 /// Reads every key through every server, all servers at the same time.
@@ -59,7 +59,7 @@ pub(crate) async fn compare_replicas(shared: &Rc<Shared>, ring: &Ring) -> Vec<St
     for (node, server) in shared.servers.iter().enumerate() {
         let mut asker = reader(shared, node, 0);
         let listed = match asker.reach(node).await {
-            true => listing::all(&mut asker, node, Selection::Node).await,
+            true => asker.pairs(node, Selection::Node).await,
             false => Err("it cannot be reached".to_owned()),
         };
         match listed {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use simpledynamo_tester::{FaultKind, Phase};
 
 use crate::failure::EXIT_CODES;
@@ -25,8 +26,8 @@ pub(crate) struct VerifyOptions {
     #[arg(long, conflicts_with_all = ["phase", "attach", "history"])]
     pub(crate) list: bool,
     /// Only these kinds of faults; phases that need others are left out.
-    #[arg(long, value_enum, value_name = "KIND,...", value_delimiter = ',')]
-    pub(crate) faults: Vec<FaultName>,
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', value_parser = fault())]
+    pub(crate) faults: Vec<FaultKind>,
     /// About how long a phase with faults lasts; with --attach, how long clients work [default: 15, with --attach 30].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: Option<u32>,
@@ -68,32 +69,8 @@ fn phase(named: &str) -> Result<&'static Phase, String> {
         .ok_or_else(|| "there is no such phase; simpledynamo verify --list shows them".to_owned())
 }
 
-/// [`FaultKind`] as the command line spells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FaultName {
-    /// SIGKILL, and a restart.
-    Kill,
-    /// SIGSTOP, and SIGCONT: the node hangs.
-    Stop,
-    /// SIGTERM, and a restart.
-    Term,
-    /// Links between nodes carry nothing.
-    Cut,
-    /// Clocks run fast and slow.
-    Clock,
-    /// A disk fills up: takes root.
-    Disk,
-}
-
-impl From<FaultName> for FaultKind {
-    fn from(name: FaultName) -> Self {
-        match name {
-            FaultName::Kill => Self::Kill,
-            FaultName::Stop => Self::Stop,
-            FaultName::Term => Self::Term,
-            FaultName::Cut => Self::Cut,
-            FaultName::Clock => Self::Clock,
-            FaultName::Disk => Self::Disk,
-        }
-    }
+/// A parser that knows the names, so that help and errors list them.
+fn fault() -> impl TypedValueParser<Value = FaultKind> {
+    PossibleValuesParser::new(FaultKind::ALL.map(FaultKind::name))
+        .map(|name| FaultKind::find(&name).expect("the name of a kind"))
 }

@@ -36,7 +36,7 @@ impl Progress {
         match news {
             News::Began(phase) => {
                 self.bar.set_prefix(format!("{:>2} {}", phase.number, phase.title));
-                self.bar.set_message("");
+                self.bar.set_message("all nodes run");
             }
             News::Does(words) => self.bar.set_message((*words).to_owned()),
             News::Answered(count) => self.count(*count),
