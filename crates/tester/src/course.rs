@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use crate::asker::Asker;
 use crate::call::Call;
 use crate::error::TesterError;
-use crate::fault::{Fault, FaultKind, Round};
-use crate::ring::{Link, TestRing};
+use crate::fault::{Fault, FaultKind, Link, Round};
+use crate::ring::TestRing;
 use crate::servers::Shared;
 use crate::small_disk::{SmallDisk, copy_content};
 

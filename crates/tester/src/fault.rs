@@ -102,6 +102,9 @@ impl Fault {
     }
 }
 
+/// A way through the network: what the first node sends to the second.
+pub(crate) type Link = (usize, usize);
+
 /// A fault with the time around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Round {

@@ -15,7 +15,7 @@ use std::process::Command;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::ring::Link;
+use crate::fault::Link;
 
 /// Namespaces are named after the process that has made them, so that what a killed run left can be told.
 const PREFIX: &str = "sdverify";

@@ -13,6 +13,7 @@ use simpledynamo_wire::resp::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::error::TesterError;
+use crate::fault::Link;
 use crate::namespaces::Namespaces;
 use crate::servers::Shared;
 use crate::view;
@@ -40,9 +41,6 @@ struct Node {
     folder: NodeFolder,
     process: Option<NodeProcess>,
 }
-
-/// A part of the network that carries nothing: what the first node sends to the second.
-pub(crate) type Link = (usize, usize);
 
 impl TestRing {
     /// Makes the nodes' folders below `dir`. Nothing runs yet.
