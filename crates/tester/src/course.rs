@@ -12,6 +12,7 @@ use crate::asker::Asker;
 use crate::call::Call;
 use crate::error::TesterError;
 use crate::fault::{Fault, FaultKind, Link, Round};
+use crate::listing;
 use crate::ring::TestRing;
 use crate::servers::Shared;
 use crate::small_disk::{SmallDisk, copy_content};
@@ -33,16 +34,16 @@ const SYNCING_POLL: Duration = Duration::from_millis(5);
 
 /// What a node that is away misses besides: so many writes of so many bytes. Large values are written to a few keys over
 /// and over: they fill logs, and listings stay short.
-const MISSED_WRITES: u32 = 400;
+const MISSED_WRITES: usize = 400;
 const MISSED_BYTES: usize = 32 << 10;
-const FILLER_KEYS: u32 = 8;
+const FILLER_KEYS: usize = 8;
 
 /// The room on a disk that is to be filled, beyond what lies on it already; and what it is given later.
 const DISK_ROOM: u64 = 96 << 20;
 const DISK_RELIEF: u64 = 1 << 30;
 
 /// A disk that takes more than so many values of so many bytes is not full.
-const FILL_WRITES_MAX: u32 = 4_000;
+const FILL_WRITES_MAX: usize = 4_000;
 const FILL_BYTES: usize = 100 << 10;
 
 /// The exit code of a node that stopped itself.
@@ -282,11 +283,11 @@ impl Injector<'_> {
         false
     }
 
-    /// Writes much to a few keys, through any node but this one.
-    async fn write_much(&mut self, but: usize) {
-        let mut filler = Filler::new(self.shared, but, MISSED_BYTES);
+    /// Writes much to a few keys of this node, through the others.
+    async fn write_much(&mut self, node: usize) {
+        let mut filler = Filler::new(self.shared, node, MISSED_BYTES);
         for number in 0..MISSED_WRITES {
-            filler.write(number % FILLER_KEYS).await;
+            filler.write(number).await;
         }
     }
 
@@ -379,7 +380,7 @@ impl Injector<'_> {
     async fn fill_until_it_ends(&mut self, node: usize) -> Result<Option<i32>, String> {
         let mut filler = Filler::new(self.shared, node, FILL_BYTES);
         for number in 0..FILL_WRITES_MAX {
-            filler.write(number % FILLER_KEYS).await;
+            filler.write(number).await;
             if let Some(ended) = self.ring.newly_ended(node) {
                 return Ok(ended.status.code());
             }
@@ -402,24 +403,29 @@ impl Injector<'_> {
     }
 }
 
-/// A client that writes large values through any node but one.
+/// A client that writes large values to keys of one node, through the others.
 struct Filler {
     asker: Asker,
     nodes: Vec<usize>,
+    keys: Vec<String>,
     value: Bytes,
 }
 
 impl Filler {
-    fn new(shared: &Rc<Shared>, but: usize, bytes: usize) -> Self {
-        let nodes = (0..shared.servers.len()).filter(|&node| node != but).collect();
-        Self { asker: Asker::new(shared, FILLER, 0), nodes, value: Bytes::from(vec![b'.'; bytes]) }
+    fn new(shared: &Rc<Shared>, node: usize, bytes: usize) -> Self {
+        let nodes = (0..shared.servers.len()).filter(|&other| other != node).collect();
+        let name = &shared.servers[node].name;
+        let keys = (0..).map(|number| format!("fill:{number}"));
+        let keys = keys.filter(|key| listing::keeps(shared, name, key.as_bytes())).take(FILLER_KEYS);
+        let value = Bytes::from(vec![b'.'; bytes]);
+        Self { asker: Asker::new(shared, FILLER, 0), nodes, keys: keys.collect(), value }
     }
 
     /// Writes one value. What becomes of it is of no interest here: nobody reads it.
-    async fn write(&mut self, number: u32) {
-        let node = self.nodes[number as usize % self.nodes.len()];
+    async fn write(&mut self, number: usize) {
+        let node = self.nodes[number % self.nodes.len()];
         if self.asker.reach(node).await {
-            let key = format!("fill:{number}");
+            let key = &self.keys[number % self.keys.len()];
             let _ = self.asker.raw(node, &Call::Set(self.value.clone()).request(key.as_bytes())).await;
         }
     }
