@@ -221,6 +221,17 @@ def test_a_single_redis_passes_and_is_left_as_it_was(tmp_path):
         assert client.ok("KEYS", "*") == [b"mine"]
 
 
+def test_an_interrupted_load_is_judged_and_removed(tmp_path):
+    with redis_server(tmp_path) as (host, port), Client((host, port)) as client:
+        command = [binary(), "verify", "--attach", f"{host}:{port}", "--seconds", "600", "--out", str(tmp_path / "out"), "-o", "json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            eventually(lambda: client.ok("DBSIZE") > 5, 20, "clients work")
+            process.send_signal(signal.SIGINT)
+            report = json.loads(process.communicate(timeout=60)[0])
+        assert process.returncode == HOLDS and report["finally"]["findings"]["operations"] > 100
+        assert client.ok("DBSIZE") == 0
+
+
 def test_stale_reads_of_an_asynchronous_replica_are_found(tmp_path):
     (tmp_path / "primary").mkdir()
     (tmp_path / "replica").mkdir()

@@ -9,13 +9,16 @@ mod screen;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use simpledynamo_tester::history::read_history;
-use simpledynamo_tester::{Attached, FaultKind, Options, PHASES, RunReport, TesterError, judge};
+use simpledynamo_tester::{Attached, FaultKind, News, Options, PHASES, RunReport, TesterError, judge};
 use simpledynamo_verify::Limits;
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
+use tokio::time::sleep;
 
 use crate::arguments::{ReportFormat, VerifyOptions};
 use crate::client::load_password;
@@ -52,40 +55,53 @@ pub(crate) fn run(options: &VerifyOptions) -> Result<ExitCode, Failure> {
         // Signals are caught before there is anything that they would leave behind.
         let mut signals = Signals::catch()?;
         let progress = Progress::new(options.output == ReportFormat::Json);
+        let stop = Notify::new();
         let local = LocalSet::new();
-        let done = local.run_until(carry_out(options, seed, &out, &progress));
+        let mut done = pin!(local.run_until(carry_out(options, seed, &out, &stop, &progress)));
         tokio::select! {
-            report = done => report.map_err(Failure::from),
-            () = signals.end() => Err(Failure::Other("interrupted: there is no verdict".to_owned())),
+            report = &mut done => return report,
+            // Running servers keep nothing of the load: the first signal only ends it.
+            () = signals.end(), if !options.attach.is_empty() => stop.notify_one(),
+            () = signals.end(), if options.attach.is_empty() => return Err(interrupted()),
+        }
+        tokio::select! {
+            report = done => report,
+            () = signals.end() => Err(interrupted()),
         }
     })?;
     show(&report, &out, options.output)?;
     Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
 }
 
+fn interrupted() -> Failure {
+    Failure::Other("interrupted: there is no verdict".to_owned())
+}
+
 async fn carry_out(
     options: &VerifyOptions,
     seed: u64,
     out: &Path,
+    stop: &Notify,
     progress: &Progress,
-) -> Result<RunReport, TesterError> {
-    let tell = |news: simpledynamo_tester::News<'_>| progress.tell(&news);
+) -> Result<RunReport, Failure> {
+    let tell = |news: News<'_>| progress.tell(&news);
     if !options.attach.is_empty() {
-        let password = options.password_file.as_deref().map(load_password).transpose();
-        let password = password.map_err(|failure| TesterError::Unreachable {
-            address: options.attach.join(","),
-            reason: failure.to_string(),
-        })?;
         let attached = Attached {
             addresses: options.attach.clone(),
-            password,
-            seconds: options.seconds.unwrap_or(ATTACHED_SECONDS),
+            password: options.password_file.as_deref().map(load_password).transpose()?,
             seed,
             clients: options.clients,
             keys: options.keys as usize,
             out: out.to_owned(),
         };
-        return simpledynamo_tester::attach(&attached, &tell).await;
+        let seconds = options.seconds.unwrap_or(ATTACHED_SECONDS);
+        let until = async {
+            tokio::select! {
+                () = sleep(Duration::from_secs(seconds.into())) => {}
+                () = stop.notified() => {}
+            }
+        };
+        return Ok(simpledynamo_tester::attach(&attached, until, &tell).await?);
     }
     let run = Options {
         phases: if options.phase.is_empty() { PHASES.iter().collect() } else { options.phase.clone() },
@@ -98,7 +114,7 @@ async fn carry_out(
         keep: options.keep,
         out: out.to_owned(),
     };
-    simpledynamo_tester::run(&run, &tell).await
+    Ok(simpledynamo_tester::run(&run, &tell).await?)
 }
 
 impl From<TesterError> for Failure {

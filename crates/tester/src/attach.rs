@@ -3,13 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use simpledynamo_node::config::Password;
 use simpledynamo_wire::resp::Value;
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 
 use crate::asker::PATIENCE;
 use crate::availability::measure;
@@ -33,8 +32,6 @@ pub struct Attached {
     pub addresses: Vec<String>,
     /// What they want to be told first.
     pub password: Option<Password>,
-    /// How long clients work; at least one.
-    pub seconds: u32,
     /// The same number, the same operations.
     pub seed: u64,
     /// Clients at the same time; at least one.
@@ -48,13 +45,17 @@ pub struct Attached {
 /// Keys begin with this and a number that is drawn from the clock, so that they are nobody else's.
 const PREFIX: &str = "simpledynamo-verify";
 
-/// Puts a load on the servers, checks what clients were told, and removes its keys.
+/// Puts a load on the servers until something else is done, checks what clients were told, and removes its keys.
 ///
 /// It has to run on a [`tokio::task::LocalSet`].
 ///
 /// # Errors
 /// When the run could not be carried out; what it found wrong is in the report.
-pub async fn attach(options: &Attached, tell: &dyn Fn(News<'_>)) -> Result<RunReport, TesterError> {
+pub async fn attach(
+    options: &Attached,
+    until: impl Future<Output = ()>,
+    tell: &dyn Fn(News<'_>),
+) -> Result<RunReport, TesterError> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let prefix = format!("{PREFIX}:{:x}:", since_epoch.as_nanos());
     let shared = Rc::new(share(options)?);
@@ -70,7 +71,7 @@ pub async fn attach(options: &Attached, tell: &dyn Fn(News<'_>)) -> Result<RunRe
         .map(|_| spawn_local(watch(Rc::clone(&shared), Rc::clone(&changes), Rc::clone(&is_over))));
     let began = shared.clock.now();
     let load = Load::begin(&shared, &workload, options.seed, options.clients);
-    load.run_while(sleep(Duration::from_secs(options.seconds.into())), tell).await;
+    load.run_while(until, tell).await;
     let ended = shared.clock.now();
     is_over.set(true);
     watching.inspect(|watching| watching.abort());

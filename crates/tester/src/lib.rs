@@ -28,6 +28,9 @@ mod connection;
 mod course;
 mod error;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod history;
 mod judge;
 mod listing;

@@ -363,3 +363,22 @@ fn nothing_happened(phase: &Phase, operations: usize, faults: usize) -> Vec<Stri
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_tested_nothing_does_not_hold() {
+        let problems = |name: &str, operations, faults| {
+            let phase = Phase::find(name).expect("a phase");
+            let problems = nothing_happened(phase, operations, faults);
+            PhaseReport { problems, ..PhaseReport::default() }.holds()
+        };
+        assert!(problems("together", 10, 0), "it has no faults");
+        assert!(!problems("together", 0, 0));
+        assert!(problems("hang", 10, 1));
+        assert!(!problems("hang", 10, 0));
+        assert!(!problems("hang", 0, 1));
+    }
+}

@@ -47,7 +47,7 @@ pub(crate) struct VerifyOptions {
     #[arg(long, conflicts_with_all = ["attach", "history"])]
     pub(crate) keep: bool,
     /// Check servers that run already, under load and without faults: nodes of a ring, or any server that speaks Redis's
-    /// protocol. Keys of its own are removed afterwards.
+    /// protocol. Keys of its own are removed afterwards, also if Ctrl-C ends the load.
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',', conflicts_with_all = ["phase", "faults", "history"])]
     pub(crate) attach: Vec<String>,
     /// With --attach: a file with the password that the servers ask for.
