@@ -9,6 +9,8 @@
 //! something is committed, or dropped because a snapshot holds it, may be forgotten in a crash, so it waits for the
 //! next line.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod log;
 mod machine;
 mod record;
