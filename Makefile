@@ -80,6 +80,14 @@ nightly: ## Runs verify with drawn seeds for NIGHTLY_SECONDS=3600, and keeps the
 	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli
 	tests/nightly $(or $(NIGHTLY_SECONDS),3600)
 
-fuzz: ## Fuzzes each target of fuzz/ for a minute; needs cargo-fuzz and a nightly compiler
+# The flags that a fuzzer is built with are unstable. A nightly compiler takes them; a stable one does when it is told
+# that it bootstraps. What is new and worth keeping goes to fuzz/found, not into the corpus of the repository.
+fuzz: ## Fuzzes each target of fuzz/, or TARGETS="peer_frame ...", for FUZZ_SECONDS=60; needs cargo-fuzz (fuzz/README.md)
 	@command -v cargo-fuzz > /dev/null || { echo "cargo-fuzz is not installed: cargo install cargo-fuzz"; exit 1; }
-	@for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60; done
+	@if cargo +nightly --version &> /dev/null; then cargo="cargo +nightly"; else cargo=cargo; export RUSTC_BOOTSTRAP=1; fi; \
+	for target in $(or $(TARGETS),$$($$cargo fuzz list)); do \
+		mkdir -p fuzz/found/$$target; \
+		dictionary=fuzz/dictionaries/$$target; [[ -e $$dictionary ]] && options=-dict=$$dictionary || options=; \
+		$$cargo fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(or $(FUZZ_SECONDS),60) -timeout=10 $$options; \
+	done

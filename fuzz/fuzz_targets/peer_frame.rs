@@ -1,31 +1,3 @@
-//! Frames of nodes: nothing panics, and each thing that can be said has one encoding.
-//!
-//! `cargo +nightly fuzz run peer_frame`
-
 #![no_main]
 
-use bytes::{Buf, BytesMut};
-use libfuzzer_sys::fuzz_target;
-use simpledynamo_wire::OutBuffer;
-use simpledynamo_wire::peer::{FrameDecoder, PeerFrame, encode};
-
-fuzz_target!(|body: &[u8]| {
-    let Ok(length) = u32::try_from(body.len()) else { return };
-    let mut frame = length.to_le_bytes().to_vec();
-    frame.extend_from_slice(body);
-
-    let mut decoder = FrameDecoder::new(1024 * 1024);
-    decoder.end_handshake();
-    let mut buffer = BytesMut::from(&frame[..]);
-    match decoder.decode(&mut buffer) {
-        Err(_) => {}
-        // The reason may have been repaired, and what follows another version's greeting is not kept.
-        Ok(Some(PeerFrame::Refused(_) | PeerFrame::OtherVersion { .. })) => {}
-        Ok(Some(read)) => {
-            let mut out = OutBuffer::new();
-            encode(&read, &mut out);
-            assert_eq!(out.copy_to_bytes(out.remaining()), frame);
-        }
-        Ok(None) => panic!("the frame is complete"),
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| simpledynamo_wire::fuzzing::peer_frame(input));

@@ -8,6 +8,10 @@ use simpledynamo_topology::{Epoch, NodeId, Session};
 
 use crate::{Reply, UnixMillis};
 
+/// The highest place in a log that is read from a disk or a peer: half of what is possible, so that no log of this world
+/// gets there, and all who count on from a place may do so without a look at where numbers end.
+pub const SEQ_MAX: u64 = u64::MAX / 2;
+
 /// The name of one operation of one partition, for ever and everywhere (invariant I11).
 ///
 /// Versions are ordered by epoch first. `seq` counts the partition's entries and rises by one, through epochs
@@ -16,7 +20,7 @@ use crate::{Reply, UnixMillis};
 pub struct Version {
     /// The epoch in which a head assigned the version.
     pub epoch: Epoch,
-    /// The entry's place in the log; the first is 1.
+    /// The entry's place in the log; the first is 1, the last possible one [`SEQ_MAX`].
     pub seq: u64,
 }
 

@@ -34,7 +34,7 @@ pub use durable::{Durable, EpochHistory, HISTORY_MAX, Known, LogGap, Writer, Wri
 pub use effects::{
     Applied, Apply, Base, Captured, Completion, CopyPage, CopyStep, Damaged, Effects, Fetch, Ignored, Persist,
 };
-pub use entry::{Change, DataKey, Displaced, Entry, OpId, Record, Version};
+pub use entry::{Change, DataKey, Displaced, Entry, OpId, Record, SEQ_MAX, Version};
 pub use links::Links;
 pub use message::{Envelope, Message, Refusal};
 pub use node::{Asked, Event, Node, Setup};

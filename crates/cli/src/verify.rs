@@ -60,10 +60,13 @@ pub(crate) fn run(options: &VerifyOptions) -> Result<ExitCode, Failure> {
         let mut done = pin!(local.run_until(carry_out(options, seed, &out, &stop, &progress)));
         tokio::select! {
             report = &mut done => return report,
-            // Running servers keep nothing of the load: the first signal only ends it.
-            () = signals.end(), if !options.attach.is_empty() => stop.notify_one(),
-            () = signals.end(), if options.attach.is_empty() => return Err(interrupted()),
+            () = signals.end() => {}
         }
+        if options.attach.is_empty() {
+            return Err(interrupted());
+        }
+        // Running servers are to keep nothing of the load: the first signal only ends it.
+        stop.notify_one();
         tokio::select! {
             report = done => report,
             () = signals.end() => Err(interrupted()),

@@ -60,4 +60,7 @@ pub use group::{ControlGroup, Leadership, Role, Stopped};
 pub use id::{ControlId, NoControlId};
 pub use options::{Options, VOTERS_MAX};
 pub use store::StoreError;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use store::fuzzing;
 pub use transport::{Transport, TransportError};

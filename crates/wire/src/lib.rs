@@ -10,6 +10,9 @@
 //! that says what is wrong with it.
 
 pub mod codec;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod out;
 pub mod peer;
 pub mod resp;

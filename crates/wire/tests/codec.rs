@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use simpledynamo_chain::{
     Applied, Base, Change, CopyPage, Counts, DataKey, Displaced, Durable, Entry, EpochHistory, HISTORY_MAX,
-    OpId, Persist, Record, Reply, Version, Writer, Writers,
+    OpId, Persist, Record, Reply, SEQ_MAX, Version, Writer, Writers,
 };
 use simpledynamo_topology::{Epoch, NodeId, PartitionId, Session};
 use simpledynamo_wire::OutBuffer;
@@ -274,6 +274,32 @@ fn numbers_have_one_form() {
         Err(DecodeError::Kind { what: "a wish", tag: 2 })
     );
     assert_eq!(get_string(&mut Bytes::from_static(b"\x01\xff")), Err(DecodeError::Text));
+}
+
+/// Who takes over a log counts on from its end.
+#[test]
+fn places_that_no_log_reaches_are_refused() {
+    let last = Durable { end: SEQ_MAX, watermark: SEQ_MAX, ..Durable::default() };
+    round_trip(&last, put_durable, get_durable);
+    let found = SEQ_MAX + 1;
+    let refused = DecodeError::Range { what: "a place in a log", found, max: SEQ_MAX };
+    let version = Version { epoch: Epoch(1), seq: found };
+
+    let mut out = Vec::new();
+    put_durable(&Durable { end: found, ..Durable::default() }, &mut out);
+    assert_eq!(get_durable(&mut Bytes::from(out)), Err(refused.clone()));
+
+    let mut out = Vec::new();
+    put_base(&Base { last: version, writers: Writers::default() }, &mut out);
+    assert_eq!(get_base(&mut Bytes::from(out)), Err(refused.clone()));
+
+    let mut out = Vec::new();
+    put_persist(&Persist::Watermark { partition: PartitionId(1), up_to: found }, &mut out);
+    assert_eq!(get_persist(&mut Bytes::from(out)), Err(refused.clone()));
+
+    let mut out = Vec::new();
+    put_applied(&Applied { up_to: found, counts: Counts::default() }, &mut out);
+    assert_eq!(get_applied(&mut Bytes::from(out)), Err(refused));
 }
 
 /// A `Vec` for so many things, or so many bytes, would end the process.

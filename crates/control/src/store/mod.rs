@@ -9,6 +9,8 @@
 //! something is committed, or dropped because a snapshot holds it, may be forgotten in a crash, so it waits for the
 //! next line.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod log;
 mod machine;
 mod record;
@@ -96,14 +98,14 @@ impl Mirror {
             Record::Vote(vote) => self.vote = Some(vote),
             Record::Entry(entry) => {
                 let index = entry.log_id.index;
-                if self.entries.last_key_value().is_some_and(|(&last, _)| index != last + 1) {
+                if self.entries.last_key_value().is_some_and(|(last, _)| last.checked_add(1) != Some(index)) {
                     return false;
                 }
                 self.entries.insert(index, entry);
             }
             Record::Truncate(since) => drop(self.entries.split_off(&since)),
             Record::Purge(upto) => {
-                self.entries = self.entries.split_off(&(upto.index + 1));
+                self.entries.retain(|&index, _| index > upto.index);
                 self.purged = Some(upto);
             }
             Record::Committed(upto) => self.committed = Some(upto),

@@ -45,8 +45,13 @@ pub(crate) enum Record {
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     let text = serde_json::to_vec(value)
         .expect("a record has no map keys but texts, and writing to memory succeeds");
-    let mut line = format!("{:08x} {} ", crc32fast::hash(&text), text.len()).into_bytes();
-    line.extend_from_slice(&text);
+    line_of(&text)
+}
+
+/// The line that carries a text.
+pub(crate) fn line_of(text: &[u8]) -> Vec<u8> {
+    let mut line = format!("{:08x} {} ", crc32fast::hash(text), text.len()).into_bytes();
+    line.extend_from_slice(text);
     line.push(b'\n');
     line
 }

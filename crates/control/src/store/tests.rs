@@ -133,6 +133,15 @@ async fn damage_is_told_with_file_and_offset() {
     assert!(matches!(open(folder.path()), Err(StoreError::Damaged { path, .. }) if path == snapshot));
 }
 
+#[test]
+fn indexes_do_not_begin_anew_after_the_last_number() {
+    let mut mirror = Mirror::default();
+    assert!(mirror.take(Record::Entry(entry(1, u64::MAX))));
+    assert!(!mirror.take(Record::Entry(entry(1, 0))), "nothing can follow");
+    assert!(mirror.take(Record::Purge(id(1, u64::MAX))));
+    assert!(mirror.entries.is_empty());
+}
+
 #[tokio::test]
 async fn the_store_of_another_is_refused() {
     let folder = tempfile::tempdir().unwrap();

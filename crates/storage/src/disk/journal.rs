@@ -66,7 +66,7 @@ fn newest_journal(database: &Path) -> Result<Option<PathBuf>, StoreError> {
 }
 
 /// The length of the whole batches that a journal begins with.
-fn whole_batches(journal: &[u8]) -> usize {
+pub(super) fn whole_batches(journal: &[u8]) -> usize {
     let mut rest = journal;
     while let Some(after) = skip_batch(rest) {
         rest = after;

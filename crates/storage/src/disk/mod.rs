@@ -23,6 +23,9 @@ mod engine;
 mod fetch;
 mod folder;
 mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod lives;
 mod log;
@@ -46,9 +49,10 @@ use std::sync::Arc;
 use simpledynamo_chain::Applied;
 use simpledynamo_topology::PartitionId;
 
-use crate::{Identity, Opened, StoreError};
+use crate::{Identity, Opened, Recovered, StoreError};
 use catalog::Catalog;
 use folder::Folder;
+use reader::ReadLog;
 use tail::Tail;
 
 /// What can be chosen about a store.
@@ -101,20 +105,39 @@ pub fn open(
     if known.is_none() {
         folder.write_identity(identity, uuid)?;
     }
+    let GoneOn { log, reader, tail, recovered } = go_on(folder, uuid, options, read, &applied)?;
+    let data = DiskData::new(engine, recovered.applied.clone(), tail);
+    Ok(Opened { log, reader, data, recovered, uuid })
+}
+
+/// A log that goes on, and what it held.
+struct GoneOn {
+    log: DiskLog,
+    reader: DiskLogReader,
+    tail: Arc<Tail>,
+    recovered: Recovered,
+}
+
+/// Compares a log that was read with what the data holds, and begins its next segment.
+fn go_on(
+    folder: Arc<Folder>,
+    uuid: [u8; 16],
+    options: &DiskOptions,
+    read: ReadLog,
+    applied: &BTreeMap<PartitionId, Applied>,
+) -> Result<GoneOn, StoreError> {
     let mirror = read.mirror();
     let recovered = read
         .state
-        .recover(&applied)
+        .recover(applied)
         .map_err(|reason| StoreError::Inconsistent { path: folder.path().to_owned(), reason })?;
-    let applied = recovered.applied.clone();
     let catalog = Arc::new(Catalog::new(read.listed));
     let reader = DiskLogReader::new(Arc::clone(&folder), uuid, Arc::clone(&catalog));
     let tail = Arc::new(Tail::new(folder));
     let mut log =
         DiskLog::start(Arc::clone(&tail), catalog, uuid, *options, mirror, read.segments, read.next_frame)?;
-    log.remove_applied(&up_to(&applied))?;
-    let data = DiskData::new(engine, applied, tail);
-    Ok(Opened { log, reader, data, recovered, uuid })
+    log.remove_applied(&up_to(&recovered.applied))?;
+    Ok(GoneOn { log, reader, tail, recovered })
 }
 
 /// Empties a folder, so that opening it creates a new store: of a store that is damaged, or is not the one that its node

@@ -88,12 +88,12 @@ pub(crate) fn read_log(
         Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         listed => listed?,
     };
-    let Some((&first, &last)) = numbers.first().zip(numbers.last()) else {
+    let Some(&last) = numbers.last() else {
         return Err(lost("the log is gone".to_owned()));
     };
-    for (number, expected) in numbers.iter().zip(first..) {
-        if *number != expected {
-            return Err(lost(format!("segment {expected} of the log is missing")));
+    for pair in numbers.windows(2) {
+        if pair[1] - pair[0] != 1 {
+            return Err(lost(format!("segment {} of the log is missing", pair[0] + 1)));
         }
     }
     let headers = numbers.into_iter().map(|number| Header::read(folder, uuid, number));

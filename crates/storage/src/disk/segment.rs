@@ -180,8 +180,9 @@ impl Header {
             Ok((size, bytes))
         };
         let (size, bytes) = read().map_err(|source| failed("cannot read", &path, source))?;
+        // Each segment before this one has a frame at least.
         let (snapshot, first_frame, length) =
-            read_beginning(&bytes, uuid, number, 1..=FIRST_FRAME_MAX).map_err(|(offset, reason)| {
+            read_beginning(&bytes, uuid, number, number..=FIRST_FRAME_MAX).map_err(|(offset, reason)| {
                 StoreError::Damaged { path: path.clone(), offset: offset as u64, reason }
             })?;
         Ok(Self { number, first_frame, begin: length as u64, snapshot, size })
@@ -238,7 +239,7 @@ pub(crate) fn is_unused(folder: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// The numbers of the segments in a folder, in order. Removes those that were never finished.
+/// The numbers of the segments in a folder, in order, each once. Removes those that were never finished.
 pub(crate) fn list(folder: &Path) -> Result<Vec<u64>, StoreError> {
     let read_failed = |source| failed("cannot list", folder, source);
     let mut numbers = Vec::new();
@@ -246,7 +247,8 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<u64>, StoreError> {
         let path = entry.map_err(read_failed)?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         match (stem.parse(), path.extension().and_then(|extension| extension.to_str())) {
-            (Ok(number), Some("log")) => numbers.push(number),
+            // Of the names that read as the same number, only one is a segment's.
+            (Ok(number), Some("log")) if path == self::path(folder, number) => numbers.push(number),
             (Ok(_), Some("new")) => {
                 fs::remove_file(&path).map_err(|source| failed("cannot remove", &path, source))?;
             }

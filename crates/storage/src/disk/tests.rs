@@ -240,6 +240,31 @@ fn a_segment_that_was_never_finished_is_removed() {
 }
 
 #[test]
+fn a_file_is_a_segment_only_by_the_name_that_a_segment_has() {
+    let bench = DiskBench::new();
+    let mut opened = bench.open();
+    opened.log.append(&[seal(4)]).unwrap();
+    drop(opened);
+    let log = bench.folder.path().join("log");
+    for name in ["1.log", "+2.log", "copy.log", "18446744073709551616.log"] {
+        fs::write(log.join(name), "nothing of ours").unwrap();
+    }
+    assert_eq!(bench.open().recovered.replicas[&PartitionId(2)].sealed, Epoch(4));
+}
+
+#[test]
+fn the_highest_number_that_there_is_is_no_segment_s() {
+    let bench = DiskBench::new();
+    drop(bench.open());
+    let log = bench.folder.path().join("log");
+    for number in segment::list(&log).unwrap() {
+        fs::rename(segment::path(&log, number), segment::path(&log, u64::MAX)).unwrap();
+    }
+    let opened = bench.open_as(&identity("5554"));
+    assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{:?}", opened.err());
+}
+
+#[test]
 fn a_batch_larger_than_a_segment_gets_one_of_its_own() {
     let bench = DiskBench::new();
     let mut author = Author::new(2);

@@ -1,7 +1,7 @@
 //! A log entry, a record, and what they consist of.
 
 use bytes::Bytes;
-use simpledynamo_chain::{Change, Displaced, Entry, OpId, OperationError, Record, Reply, Version};
+use simpledynamo_chain::{Change, Displaced, Entry, OpId, OperationError, Record, Reply, SEQ_MAX, Version};
 use simpledynamo_topology::{Epoch, NodeId, Session};
 
 use super::DecodeError;
@@ -36,7 +36,19 @@ pub fn put_version<S: Sink>(version: Version, out: &mut S) {
 /// # Errors
 /// When the input does not hold one.
 pub fn get_version(input: &mut Bytes) -> Result<Version, DecodeError> {
-    Ok(Version { epoch: Epoch(get_u64(input)?), seq: get_u64(input)? })
+    Ok(Version { epoch: Epoch(get_u64(input)?), seq: get_seq(input)? })
+}
+
+/// Reads a place in a log.
+///
+/// # Errors
+/// When the input does not hold one, or one that no log reaches.
+pub(super) fn get_seq(input: &mut Bytes) -> Result<u64, DecodeError> {
+    let found = get_u64(input)?;
+    if found > SEQ_MAX {
+        return Err(DecodeError::Range { what: "a place in a log", found, max: SEQ_MAX });
+    }
+    Ok(found)
 }
 
 /// Writes an op id: node, session, counter.

@@ -11,7 +11,7 @@ use simpledynamo_chain::{
 use simpledynamo_topology::{Epoch, NodeId, PartitionId, Session};
 
 use super::DecodeError;
-use super::entry::{get_entry, get_reply, get_version, put_entry, put_reply, put_version};
+use super::entry::{get_entry, get_reply, get_seq, get_version, put_entry, put_reply, put_version};
 use super::primitive::{get_bool, get_count, get_u8, get_u16, get_u64, put_bool, put_count, put_u64};
 use crate::Sink;
 
@@ -113,13 +113,13 @@ pub fn get_persist(input: &mut Bytes) -> Result<Persist, DecodeError> {
         persist_kind::OPEN => Persist::Open {
             partition,
             epoch: Epoch(get_u64(input)?),
-            watermark: get_u64(input)?,
+            watermark: get_seq(input)?,
             entries: get_entries(input)?,
         },
         persist_kind::APPEND => Persist::Append { partition, entry: Arc::new(get_entry(input)?) },
-        persist_kind::WATERMARK => Persist::Watermark { partition, up_to: get_u64(input)? },
+        persist_kind::WATERMARK => Persist::Watermark { partition, up_to: get_seq(input)? },
         persist_kind::CUT => {
-            Persist::Cut { partition, attachment: get_u64(input)?, watermark: get_u64(input)? }
+            Persist::Cut { partition, attachment: get_u64(input)?, watermark: get_seq(input)? }
         }
         persist_kind::RESET => Persist::Reset { partition },
         _ => Persist::Installed { partition, attachment: get_u64(input)?, base: Arc::new(get_base(input)?) },
@@ -182,9 +182,9 @@ pub fn get_durable(input: &mut Bytes) -> Result<Durable, DecodeError> {
     Ok(Durable {
         sealed: Epoch(get_u64(input)?),
         open: Epoch(get_u64(input)?),
-        watermark: get_u64(input)?,
-        end: get_u64(input)?,
-        start: get_u64(input)?,
+        watermark: get_seq(input)?,
+        end: get_seq(input)?,
+        start: get_seq(input)?,
         is_incomplete: get_bool(input, "whether a copy is under way")?,
         history: get_history(input)?,
         entries: VecDeque::new(),
@@ -258,7 +258,7 @@ pub fn put_applied<S: Sink>(applied: &Applied, out: &mut S) {
 /// When the input does not hold it.
 pub fn get_applied(input: &mut Bytes) -> Result<Applied, DecodeError> {
     Ok(Applied {
-        up_to: get_u64(input)?,
+        up_to: get_seq(input)?,
         counts: Counts { keys: get_u64(input)?, expiring: get_u64(input)? },
     })
 }

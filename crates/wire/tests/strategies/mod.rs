@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use simpledynamo_chain::{
     Applied, Base, Change, Condition, CopyPage, Counts, DataKey, Displaced, Durable, Entry, Envelope,
     EpochHistory, Expiry, ExpiryCondition, Item, Message, OpId, Operation, OperationError, Page, PageRequest,
-    Part, Persist, Query, Reading, Record, Refusal, Reply, Version, Writer, Writers,
+    Part, Persist, Query, Reading, Record, Refusal, Reply, SEQ_MAX, Version, Writer, Writers,
 };
 use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId, Session};
 use simpledynamo_wire::OutBuffer;
@@ -32,6 +32,11 @@ pub(crate) fn number() -> impl Strategy<Value = u64> {
         (0..64_u32).prop_map(|bits| (1 << bits) - 1),
         any::<u64>(),
     ]
+}
+
+/// Places in a log, up to the last possible one.
+fn place() -> impl Strategy<Value = u64> {
+    number().prop_map(|number| number.min(SEQ_MAX))
 }
 
 pub(crate) fn signed() -> impl Strategy<Value = i64> {
@@ -67,7 +72,7 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
 }
 
 pub(crate) fn version() -> impl Strategy<Value = Version> {
-    (epoch(), number()).prop_map(|(epoch, seq)| Version { epoch, seq })
+    (epoch(), place()).prop_map(|(epoch, seq)| Version { epoch, seq })
 }
 
 pub(crate) fn op_id() -> impl Strategy<Value = OpId> {
@@ -133,13 +138,13 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
 pub(crate) fn persist() -> impl Strategy<Value = Persist> {
     prop_oneof![
         (partition(), epoch()).prop_map(|(partition, epoch)| Persist::Seal { partition, epoch }),
-        (partition(), epoch(), number(), entries()).prop_map(|(partition, epoch, watermark, entries)| {
+        (partition(), epoch(), place(), entries()).prop_map(|(partition, epoch, watermark, entries)| {
             Persist::Open { partition, epoch, watermark, entries }
         }),
         (partition(), entry())
             .prop_map(|(partition, entry)| Persist::Append { partition, entry: Arc::new(entry) }),
-        (partition(), number()).prop_map(|(partition, up_to)| Persist::Watermark { partition, up_to }),
-        (partition(), number(), number()).prop_map(|(partition, attachment, watermark)| Persist::Cut {
+        (partition(), place()).prop_map(|(partition, up_to)| Persist::Watermark { partition, up_to }),
+        (partition(), number(), place()).prop_map(|(partition, attachment, watermark)| Persist::Cut {
             partition,
             attachment,
             watermark
@@ -182,7 +187,7 @@ fn history() -> impl Strategy<Value = EpochHistory> {
 
 /// A durable state without entries: what a segment's header holds.
 pub(crate) fn durable() -> impl Strategy<Value = Durable> {
-    let numbers = (epoch(), epoch(), number(), number(), number());
+    let numbers = (epoch(), epoch(), place(), place(), place());
     (numbers, any::<bool>(), history(), writers()).prop_map(
         |((sealed, open, watermark, end, start), is_incomplete, history, writers)| Durable {
             sealed,
@@ -199,7 +204,7 @@ pub(crate) fn durable() -> impl Strategy<Value = Durable> {
 }
 
 pub(crate) fn applied() -> impl Strategy<Value = Applied> {
-    (number(), number(), number())
+    (place(), number(), number())
         .prop_map(|(up_to, keys, expiring)| Applied { up_to, counts: Counts { keys, expiring } })
 }
 
