@@ -29,10 +29,14 @@ pub(crate) async fn work(
     while !is_over.get() && !shared.log.borrow().is_full() {
         let Step { what, node, second_look, pause_micros } = sequence.next();
         home = node.unwrap_or(home);
-        let node = shared.near(home);
-        if !asker.reach(node).await {
+        // Whoever can be reached is asked: what is asked, and in which order, follows from the seed alone.
+        let mut node = shared.near(home);
+        while !asker.reach(node).await {
+            if is_over.get() {
+                return;
+            }
             sleep(NOBODY_PAUSE).await;
-            continue;
+            node = shared.near(home);
         }
         match what {
             What::ListNode => drop(asker.list(node, Selection::Node, workload.names()).await),
