@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `run`, `attach` | a run from its beginning to its report |
 //! | `phase`, `fault` | what is done to a ring, and when: drawn beforehand |
-//! | `course`, `scripts` | doing it |
+//! | `injector`, `scripts`, `filler` | doing it |
 //! | `ring`, `namespaces`, `small_disk` | processes, links and disks that fail |
 //! | `workload`, `client`, `asker`, `listing`, `connection` | the clients |
 //! | [`history`], `record`, `call`, `log` | what they write down |
@@ -25,13 +25,14 @@ mod call;
 mod client;
 mod clock;
 mod connection;
-mod course;
 mod error;
 mod fault;
+mod filler;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod history;
+mod injector;
 mod judge;
 mod listing;
 mod log;
@@ -53,9 +54,9 @@ mod workload;
 pub use attach::{Attached, attach};
 pub use availability::{Availability, Latency, Piece, Share};
 pub use call::{Call, Kind, Told};
-pub use course::FaultSpan;
 pub use error::TesterError;
 pub use fault::FaultKind;
+pub use injector::FaultSpan;
 pub use judge::{Findings, GaveUp, Interval, Violation, ViolationKind, judge};
 pub use phase::{PHASES, Phase};
 pub use record::{Outcome, Record, Via};

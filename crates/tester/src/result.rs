@@ -4,7 +4,7 @@ use serde::Serialize;
 use simpledynamo_verify::Ticks;
 
 use crate::availability::Availability;
-use crate::course::FaultSpan;
+use crate::injector::FaultSpan;
 use crate::judge::Findings;
 use crate::watch::Change;
 

@@ -8,8 +8,8 @@ use simpledynamo_ring::Token;
 
 use crate::asker::Asker;
 use crate::call::{Call, Told};
-use crate::course::Injector;
 use crate::fault::FaultKind;
+use crate::injector::Injector;
 use crate::listing::Selection;
 use crate::servers::Shared;
 use crate::workload::Workload;

@@ -1,5 +1,7 @@
 //! A disk that can be filled up.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,6 +37,17 @@ impl Drop for SmallDisk {
 /// Copies what is in one folder into another.
 pub(crate) fn copy_content(from: &Path, to: &Path) -> Result<(), String> {
     run("cp", &["-a", &format!("{}/.", from.display()), &to.to_string_lossy()])
+}
+
+/// Bytes of all files in a folder.
+pub(crate) fn size_of_folder(folder: &Path) -> io::Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        size += if metadata.is_dir() { size_of_folder(&entry.path())? } else { metadata.len() };
+    }
+    Ok(size)
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {

@@ -3,19 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Serialize;
 use simpledynamo_verify::Ticks;
 use tokio::time::{Instant, sleep};
 
-use crate::asker::Asker;
-use crate::call::Call;
 use crate::error::TesterError;
 use crate::fault::{Fault, FaultKind, Link, Round};
-use crate::listing;
+use crate::filler::Filler;
 use crate::ring::TestRing;
 use crate::servers::Shared;
-use crate::small_disk::{SmallDisk, copy_content};
+use crate::small_disk::{SmallDisk, copy_content, size_of_folder};
 
 /// Operations that must be answered between two steps of a fault, so that each meets some.
 const PROGRESS: u64 = 60;
@@ -32,11 +29,9 @@ const SYNCING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often.
 const SYNCING_POLL: Duration = Duration::from_millis(5);
 
-/// What a node that is away misses besides: so many writes of so many bytes. Large values are written to a few keys over
-/// and over: they fill logs, and listings stay short.
+/// What a node that is away misses besides: so many writes of so many bytes.
 const MISSED_WRITES: usize = 400;
 const MISSED_BYTES: usize = 32 << 10;
-const FILLER_KEYS: usize = 8;
 
 /// The room on a disk that is to be filled, beyond what lies on it already; and what it is given later.
 const DISK_ROOM: u64 = 96 << 20;
@@ -48,9 +43,6 @@ const FILL_BYTES: usize = 100 << 10;
 
 /// The exit code of a node that stopped itself.
 const STOPPED_ITSELF: i32 = 70;
-
-/// A client of its own, which writes what nobody checks by name.
-const FILLER: u32 = 900_000;
 
 /// A fault as it happened.
 #[derive(Clone, Debug, Serialize)]
@@ -401,42 +393,4 @@ impl Injector<'_> {
         }
         self.ring.whole().await.map_err(TesterError::NotUp)
     }
-}
-
-/// A client that writes large values to keys of one node, through the others.
-struct Filler {
-    asker: Asker,
-    nodes: Vec<usize>,
-    keys: Vec<String>,
-    value: Bytes,
-}
-
-impl Filler {
-    fn new(shared: &Rc<Shared>, node: usize, bytes: usize) -> Self {
-        let nodes = (0..shared.servers.len()).filter(|&other| other != node).collect();
-        let name = &shared.servers[node].name;
-        let keys = (0..).map(|number| format!("fill:{number}"));
-        let keys = keys.filter(|key| listing::keeps(shared, name, key.as_bytes())).take(FILLER_KEYS);
-        let value = Bytes::from(vec![b'.'; bytes]);
-        Self { asker: Asker::new(shared, FILLER, 0), nodes, keys: keys.collect(), value }
-    }
-
-    /// Writes one value. What becomes of it is of no interest here: nobody reads it.
-    async fn write(&mut self, number: usize) {
-        let node = self.nodes[number % self.nodes.len()];
-        if self.asker.reach(node).await {
-            let key = &self.keys[number % self.keys.len()];
-            let _ = self.asker.raw(node, &Call::Set(self.value.clone()).request(key.as_bytes())).await;
-        }
-    }
-}
-
-fn size_of_folder(folder: &std::path::Path) -> std::io::Result<u64> {
-    let mut size = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        size += if metadata.is_dir() { size_of_folder(&entry.path())? } else { metadata.len() };
-    }
-    Ok(size)
 }
