@@ -278,6 +278,21 @@ def test_what_cannot_be_checked_is_said(tmp_path):
     assert done.returncode == BROKEN and report["phases"][0]["skipped"]
 
 
+def test_a_node_that_ends_by_itself_is_a_finding(tmp_path):
+    command = [binary(), "verify", "--phase", "hang", "--seconds", "12", "--out", str(tmp_path / "out"), "-o", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        history = tmp_path / "out" / "history.jsonl"
+        eventually(lambda: history.exists() and history.stat().st_size > 0, 60, "clients work")
+        (folder,) = leftovers(process.pid)
+        os.kill(int((folder / "5562" / "node.pid").read_text()), signal.SIGKILL)
+        report = json.loads(process.communicate(timeout=120)[0])
+    assert process.returncode == BROKEN
+    (phase,) = report["phases"]
+    assert any("5562 was ended by signal 9 by itself" in problem for problem in phase["problems"]), phase["problems"]
+    # It was started again, and nothing is lost.
+    assert report["finally"] == {"findings": {**report["finally"]["findings"], "violations": [], "gave_up": []}, "problems": []}
+
+
 def test_phases_are_listed():
     done = run("verify", "--list")
     lines = done.stdout.decode().splitlines()

@@ -7,7 +7,6 @@ use serde::Serialize;
 use simpledynamo_verify::Ticks;
 use tokio::time::{Instant, sleep};
 
-use crate::error::TesterError;
 use crate::fault::{Fault, FaultKind, Link, Round};
 use crate::filler::Filler;
 use crate::ring::TestRing;
@@ -381,16 +380,16 @@ impl Injector<'_> {
     }
 
     /// Undoes what was done, as far as it can be, after a round went wrong.
-    pub(crate) async fn restore(&mut self) -> Result<(), TesterError> {
+    pub(crate) async fn restore(&mut self) -> Result<(), String> {
         // Nodes that do not run cannot be healed, and need not.
         let _ = self.ring.heal().await;
         for node in 0..self.ring.len() {
             self.ring.wake(node);
             if self.ring.view(node).await.is_none() {
                 self.ring.kill(node);
-                self.ring.launch(node)?;
+                self.launch(node)?;
             }
         }
-        self.ring.whole().await.map_err(TesterError::NotUp)
+        self.ring.whole().await
     }
 }

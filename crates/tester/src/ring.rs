@@ -273,6 +273,9 @@ impl TestRing {
         let give_up = Instant::now() + RING_TIMEOUT;
         let names: Vec<String> = lost.iter().map(|&node| self.name(node).to_owned()).collect();
         loop {
+            if let Some(casualty) = self.casualty() {
+                return Err(casualty);
+            }
             let mut go_on = true;
             for node in (0..self.nodes.len()).filter(|node| !lost.contains(node)) {
                 go_on &= self.view(node).await.is_some_and(|view| goes_on(&view, &names));

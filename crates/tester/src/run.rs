@@ -68,6 +68,9 @@ pub enum News<'a> {
     Ended(&'a PhaseReport),
 }
 
+/// After so long replicas that differ are compared once more.
+const SECOND_COMPARISON: Duration = Duration::from_secs(1);
+
 /// How often it is told how many operations were answered.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -99,7 +102,8 @@ pub async fn run(options: &Options, tell: &dyn Fn(News<'_>)) -> Result<RunReport
     ring.start().await?;
 
     let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut run = Run { options, tell, shared, ring, changes: Rc::default(), keys: Vec::new() };
+    let mut run =
+        Run { options, tell, shared, ring, changes: Rc::default(), keys: Vec::new(), is_lost: false };
     let is_over = Rc::new(Cell::new(false));
     let watching = spawn_local(watch(run.shared.clone(), run.changes.clone(), is_over.clone()));
     let phases = run.phases().await?;
@@ -146,6 +150,8 @@ struct Run<'a> {
     changes: Rc<RefCell<Changes>>,
     /// The keys of all phases so far.
     keys: Vec<Bytes>,
+    /// The ring did not come back after a phase: there is nothing to go on with.
+    is_lost: bool,
 }
 
 impl Run<'_> {
@@ -167,6 +173,9 @@ impl Run<'_> {
 
     /// Why a phase is left out.
     fn why_not(&self, phase: &Phase) -> Option<String> {
+        if self.is_lost {
+            return Some("the ring did not come back after the phase before".to_owned());
+        }
         if !phase.is_possible_with(&self.options.faults) {
             return Some("its faults were not asked for".to_owned());
         }
@@ -190,14 +199,15 @@ impl Run<'_> {
         let ended = injector.shared.clock.now();
         if let Err(problem) = gone {
             injector.shared.log.borrow_mut().problem(problem);
-            injector.restore().await?;
+            if let Err(problem) = injector.restore().await {
+                injector.shared.log.borrow_mut().problem(problem);
+                self.is_lost = true;
+            }
         }
         let faults = std::mem::take(&mut injector.spans);
 
-        (self.tell)(News::Does("reading what is left"));
         let keys: Vec<Bytes> = workload.names().cloned().collect();
-        settle::read_everywhere(&self.shared, phase.number, &keys).await;
-        let mut problems = self.compare_replicas().await;
+        let mut problems = self.settle(|shared| settle::read_everywhere(shared, phase.number, &keys)).await;
         (self.tell)(News::Does("checking the history"));
         let records = self.shared.log.borrow().records()[first..].to_vec();
         let at_work: Vec<Record> = records.iter().filter(|record| record.ended() <= ended).cloned().collect();
@@ -231,17 +241,29 @@ impl Run<'_> {
         }
     }
 
-    /// What the nodes store must be the same. What differs may still be under way for a moment.
-    async fn compare_replicas(&mut self) -> Vec<String> {
-        let Some(ring) = self.shared.ring.clone() else { return Vec::new() };
-        settle::compare_replicas(&self.shared, &ring).await
+    /// Reads what is left and compares what the nodes store. The differences, in words.
+    async fn settle<'b, F: Future<Output = ()>>(
+        &'b self,
+        read: impl FnOnce(&'b Rc<Shared>) -> F,
+    ) -> Vec<String> {
+        if self.is_lost {
+            return Vec::new();
+        }
+        (self.tell)(News::Does("reading what is left"));
+        read(&self.shared).await;
+        let Some(ring) = &self.shared.ring else { return Vec::new() };
+        if settle::compare_replicas(&self.shared, ring).await.is_empty() {
+            return Vec::new();
+        }
+        // What a client has given up may still be under way: nodes were asked one after the other.
+        sleep(SECOND_COMPARISON).await;
+        settle::compare_replicas(&self.shared, ring).await
     }
 
     /// After all phases: what is left of all of them, and every operation of the run checked together.
     async fn finally(&mut self) -> Result<Finally, TesterError> {
-        (self.tell)(News::Does("checking what is left of all phases"));
-        settle::list_everywhere(&self.shared, &self.keys).await;
-        let mut problems = self.compare_replicas().await;
+        let mut problems = self.settle(|shared| settle::list_everywhere(shared, &self.keys)).await;
+        (self.tell)(News::Does("checking all histories together"));
         let records = self.shared.log.borrow().records().to_vec();
         let findings = check(records).await?;
         problems.extend(self.shared.log.borrow_mut().take_problems());
