@@ -125,12 +125,13 @@ def finish(ring, writers):
     ring.start()
 
 
-@pytest.mark.parametrize("place", ["in the middle", "near the end"])
+@pytest.mark.parametrize("place", ["in the middle", "at the end"])
 def test_a_flipped_bit_in_the_log(filled, place):
     ring, writers = filled
     segment = newest(ring[VICTIM].folder / "data/log", "*.log")
     end = content_end(segment)
-    flip(segment, end // 2 if place == "in the middle" else end - 40)
+    # The last frame may be a few bytes long, and the one before it is not the end any more.
+    flip(segment, end // 2 if place == "in the middle" else end - 1)
     with Writers(ring, nodes=OTHERS, seed=3) as more:
         if place == "in the middle":
             assert_stops_and_is_refilled(ring, segment)
