@@ -8,7 +8,7 @@ use bytes::Bytes;
 use simpledynamo_wire::resp::Value;
 use tokio::time::sleep;
 
-use crate::call::{Answer, Call, Told};
+use crate::call::{Answer, Call, Told, understand_error};
 use crate::connection::Connection;
 use crate::listing::{self, Selection};
 use crate::record::{Outcome, Record, Via};
@@ -160,11 +160,15 @@ impl Asker {
         let mut pairs = BTreeMap::new();
         let mut cursor = Bytes::from_static(b"0");
         for _ in 0..PAGES_MAX {
-            let reply = self.raw(node, &listing::request(selection, &cursor)).await?;
-            let (next, page) = listing::page(reply)?;
+            let reply = match self.raw(node, &listing::request(selection, &cursor)).await? {
+                Value::Error(text) => return Err(self.refused(node, &text)),
+                reply => reply,
+            };
+            let (next, page) = listing::page(reply).map_err(|reason| self.nonsense(node, reason))?;
             for (key, value) in page {
                 if pairs.insert(key.clone(), value).is_some() {
-                    return Err(format!("{} was listed twice", String::from_utf8_lossy(&key)));
+                    let key = String::from_utf8_lossy(&key);
+                    return Err(self.nonsense(node, format!("{key}, which it has listed before")));
                 }
             }
             if next == b"0"[..] {
@@ -172,6 +176,21 @@ impl Asker {
             }
             cursor = next;
         }
-        Err(format!("the listing did not end within {PAGES_MAX} pages"))
+        Err(self.nonsense(node, format!("more than {PAGES_MAX} pages")))
+    }
+
+    /// A listing that was refused; some errors no server that is right gives.
+    fn refused(&self, node: usize, text: &str) -> String {
+        match understand_error(text) {
+            Answer::Nonsense(text) => self.nonsense(node, text),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// A listing as no server that is right gives it: noted, and returned.
+    fn nonsense(&self, node: usize, what: String) -> String {
+        let name = &self.shared.servers[node].name;
+        self.shared.log.borrow_mut().problem(format!("{name} answered a listing with {what}"));
+        what
     }
 }

@@ -62,3 +62,24 @@ pub(crate) fn keeps(shared: &Shared, node: &str, key: &[u8]) -> bool {
     let partition = &ring.partitions()[ring.partition_of(Token::of(key))];
     partition.preference.iter().any(|&keeper| ring.names()[keeper] == node)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &'static str) -> Value {
+        Value::Bulk(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn pages_are_read_and_others_refused() {
+        let full = Value::Array(vec![bulk("7"), Value::Array(vec![bulk("k"), bulk("v")])]);
+        let pairs = vec![(Bytes::from_static(b"k"), Bytes::from_static(b"v"))];
+        assert_eq!(page(full), Ok((Bytes::from_static(b"7"), pairs)));
+        let half = Value::Array(vec![bulk("0"), Value::Array(vec![bulk("k")])]);
+        let hole = Value::Array(vec![bulk("0"), Value::Array(vec![bulk("k"), Value::Null])]);
+        for wrong in [half, hole, bulk("0"), Value::Array(Vec::new())] {
+            assert!(page(wrong).is_err());
+        }
+    }
+}
