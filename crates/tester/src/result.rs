@@ -88,12 +88,14 @@ impl PhaseReport {
 
 impl RunReport {
     /// The report of a run, with its verdict.
-    pub(crate) fn new(facts: Facts, phases: Vec<PhaseReport>, finally: Finally) -> Self {
-        let something = phases.iter().any(|phase| phase.skipped.is_none());
+    pub(crate) fn new(facts: Facts, phases: Vec<PhaseReport>, mut finally: Finally) -> Self {
+        if phases.iter().all(|phase| phase.skipped.is_some()) {
+            finally.problems.push("every phase was left out: nothing was tested".to_owned());
+        }
         let all_hold = phases.iter().all(PhaseReport::holds);
         Self {
             format: REPORT_FORMAT,
-            holds: something && all_hold && finally.findings.hold() && finally.problems.is_empty(),
+            holds: all_hold && finally.findings.hold() && finally.problems.is_empty(),
             subject: facts.subject,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             seed: facts.seed,

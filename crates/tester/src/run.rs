@@ -29,6 +29,7 @@ use crate::ring::TestRing;
 use crate::scripts;
 use crate::servers::{Server, Shared};
 use crate::settle;
+use crate::small_disk;
 use crate::watch::{Changes, watch};
 use crate::workload::{Sequence, Workload};
 
@@ -102,8 +103,16 @@ pub async fn run(options: &Options, tell: &dyn Fn(News<'_>)) -> Result<RunReport
     ring.start().await?;
 
     let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut run =
-        Run { options, tell, shared, ring, changes: Rc::default(), keys: Vec::new(), is_lost: false };
+    let mut run = Run {
+        options,
+        tell,
+        shared,
+        ring,
+        changes: Rc::default(),
+        folder: folder.path().to_owned(),
+        keys: Vec::new(),
+        is_lost: false,
+    };
     let is_over = Rc::new(Cell::new(false));
     let watching = spawn_local(watch(run.shared.clone(), run.changes.clone(), is_over.clone()));
     let phases = run.phases().await?;
@@ -148,6 +157,8 @@ struct Run<'a> {
     shared: Rc<Shared>,
     ring: TestRing,
     changes: Rc<RefCell<Changes>>,
+    /// Where the nodes' folders are.
+    folder: PathBuf,
     /// The keys of all phases so far.
     keys: Vec<Bytes>,
     /// The ring did not come back after a phase: there is nothing to go on with.
@@ -179,8 +190,10 @@ impl Run<'_> {
         if !phase.is_possible_with(&self.options.faults) {
             return Some("its faults were not asked for".to_owned());
         }
-        if phase.faults().contains(&FaultKind::Disk) && !rustix::process::geteuid().is_root() {
-            return Some("only root may mount the small disk that is filled".to_owned());
+        if phase.faults().contains(&FaultKind::Disk)
+            && let Err(reason) = small_disk::try_out(&self.folder.join("disk"))
+        {
+            return Some(format!("no small disk can be mounted to be filled: {reason}"));
         }
         None
     }

@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The size of a disk that is only tried out.
+const PROBE_BYTES: u64 = 1 << 20;
+
 /// A small filesystem in memory where a node's data is for a while, so that it can be filled up.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
@@ -23,6 +26,19 @@ impl SmallDisk {
     pub(crate) fn resize(&self, bytes: u64) -> Result<(), String> {
         run("mount", &["-o", &format!("remount,size={bytes}"), &self.path.to_string_lossy()])
     }
+}
+
+/// Whether such disks can be had: only root may mount them, and not everywhere. `folder` is made for the trial and removed.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn try_out(folder: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir(folder).map_err(failed)?;
+    let mounted = SmallDisk::mount(folder, PROBE_BYTES);
+    let is_possible = mounted.map(drop);
+    fs::remove_dir(folder).map_err(failed)?;
+    is_possible
 }
 
 impl Drop for SmallDisk {
