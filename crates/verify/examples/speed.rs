@@ -1,16 +1,17 @@
 //! How fast the checker is: `cargo run --release -p simpledynamo-verify --example speed`.
 //!
 //! Histories are simulated first, outside of the time that is told. Memory is the peak of the whole process, the
-//! history included.
+//! history included. Keys are shared out among the processors.
 
 #[path = "../tests/verdicts/load.rs"]
 mod load;
 
+use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
 use load::{Dice, Load, MIXES, Mix, simulate};
-use simpledynamo_verify::{Event, History, Limits, Operation, Outcome, Reply, check};
+use simpledynamo_verify::{Event, Findings, History, Limits, Operation, Outcome, Reply, check};
 
 fn main() {
     println!("1,000,000 operations over 1,000 keys, 10 clients each, 2 % unknown");
@@ -29,7 +30,37 @@ fn main() {
 }
 
 fn measure(mix: Mix, keys: u64, load: Load, spoil: bool) {
-    let mut history = History::new();
+    let histories = histories(keys, load, spoil);
+    #[expect(clippy::disallowed_methods, reason = "this is a measurement")]
+    let start = Instant::now();
+    // Keys are independent: each processor checks its share.
+    let found: Vec<Findings> = thread::scope(|scope| {
+        let checks: Vec<_> =
+            histories.iter().map(|history| scope.spawn(|| check(history, Limits::default()))).collect();
+        checks.into_iter().map(|check| check.join().expect("it does not panic")).collect()
+    });
+    let seconds = start.elapsed().as_secs_f64();
+    let windows: Vec<usize> = found
+        .iter()
+        .flat_map(|found| found.violations.values())
+        .map(|window| window.operations.len())
+        .collect();
+    println!(
+        "  {mix:<12} {seconds:>8.3} s  gave up {}  violations {}  window sizes {windows:?}  peak {} MB",
+        found.iter().map(|found| found.gave_up.len()).sum::<usize>(),
+        windows.len(),
+        peak_memory(),
+        mix = format!("{mix:?}"),
+    );
+    for reason in found.iter().flat_map(|found| found.gave_up.values()) {
+        println!("    {reason}");
+    }
+}
+
+/// A history for each processor, which together have so many keys.
+fn histories(keys: u64, load: Load, spoil: bool) -> Vec<History> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let mut histories = vec![History::new(); processors];
     for seed in 0..keys {
         let key = Bytes::from(format!("key:{seed}"));
         let mut events = simulate(load, &mut Dice(seed));
@@ -37,24 +68,10 @@ fn measure(mix: Mix, keys: u64, load: Load, spoil: bool) {
             spoil_last_read(&mut events);
         }
         for event in events {
-            history.push(&key, event).expect("the times are in order");
+            histories[seed as usize % processors].push(&key, event).expect("the times are in order");
         }
     }
-    #[expect(clippy::disallowed_methods, reason = "this is a measurement")]
-    let start = Instant::now();
-    let findings = check(&history, Limits::default());
-    let seconds = start.elapsed().as_secs_f64();
-    let windows: Vec<usize> = findings.violations.values().map(|window| window.operations.len()).collect();
-    println!(
-        "  {mix:<12} {seconds:>8.3} s  gave up {}  violations {}  window sizes {windows:?}  peak {} MB",
-        findings.gave_up.len(),
-        findings.violations.len(),
-        peak_memory(),
-        mix = format!("{mix:?}"),
-    );
-    for reason in findings.gave_up.values() {
-        println!("    {reason}");
-    }
+    histories
 }
 
 /// The last read that told a value tells what the first one told.
