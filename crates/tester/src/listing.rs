@@ -1,12 +1,11 @@
 //! The listings `@` and `*`, page by page (`SD.QUERY`).
 
 use bytes::Bytes;
-use simpledynamo_ring::Token;
 use simpledynamo_wire::resp::Value;
 
 use crate::call::{encoded, shortened};
 use crate::record::Via;
-use crate::servers::Shared;
+use crate::servers::{Shared, keepers};
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +57,7 @@ pub(crate) fn page(reply: Value) -> Result<(Bytes, Vec<(Bytes, Bytes)>), String>
 
 /// Whether that node keeps the key, as far as the configuration says.
 pub(crate) fn keeps(shared: &Shared, node: &str, key: &[u8]) -> bool {
-    let Some(ring) = &shared.ring else { return false };
-    let partition = &ring.partitions()[ring.partition_of(Token::of(key))];
-    partition.preference.iter().any(|&keeper| ring.names()[keeper] == node)
+    shared.ring.as_ref().is_some_and(|ring| keepers(ring, key).any(|keeper| keeper == node))
 }
 
 #[cfg(test)]

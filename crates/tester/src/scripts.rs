@@ -4,14 +4,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use simpledynamo_ring::Token;
 
 use crate::asker::Asker;
 use crate::call::{Call, Told};
 use crate::fault::FaultKind;
 use crate::injector::Injector;
 use crate::listing::Selection;
-use crate::servers::Shared;
+use crate::servers::{self, Shared};
 use crate::workload::Workload;
 
 /// Who works step by step.
@@ -235,7 +234,6 @@ impl Injector<'_> {
 /// The servers that keep a key, by their places.
 fn keepers(shared: &Shared, key: &[u8]) -> Vec<usize> {
     let Some(ring) = &shared.ring else { return Vec::new() };
-    let partition = &ring.partitions()[ring.partition_of(Token::of(key))];
-    let names = partition.preference.iter().map(|&keeper| &ring.names()[keeper]);
-    names.filter_map(|name| shared.servers.iter().position(|server| *server.name == **name)).collect()
+    let place = |name: &str| shared.servers.iter().position(|server| *server.name == *name);
+    servers::keepers(ring, key).filter_map(place).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simpledynamo_node::config::Password;
-use simpledynamo_ring::Ring;
+use simpledynamo_ring::{Ring, Token};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -36,6 +36,12 @@ pub(crate) struct Shared {
 
 /// How long clients keep away from a server that could not be reached, or could not do what it was asked.
 const AVOIDANCE: Duration = Duration::from_secs(1);
+
+/// The names of the nodes that keep a key, head to tail, as the configuration has it.
+pub(crate) fn keepers<'a>(ring: &'a Ring, key: &[u8]) -> impl Iterator<Item = &'a str> {
+    let partition = &ring.partitions()[ring.partition_of(Token::of(key))];
+    partition.preference.iter().map(|&keeper| ring.names()[keeper].as_str())
+}
 
 impl Shared {
     /// Nothing was asked yet.

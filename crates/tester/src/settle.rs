@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use simpledynamo_ring::{Ring, Token};
+use simpledynamo_ring::Ring;
 use tokio::task::JoinSet;
 
 use crate::asker::Asker;
 use crate::call::Call;
 use crate::judge::FIRST_READER;
 use crate::listing::Selection;
-use crate::servers::Shared;
+use crate::servers::{Shared, keepers};
 
 /// Reads every key through every server, all servers at the same time.
 pub(crate) async fn read_everywhere(shared: &Rc<Shared>, phase: u8, keys: &[Bytes]) {
@@ -83,9 +83,7 @@ fn differences(stored: &BTreeMap<String, BTreeMap<Bytes, Bytes>>, ring: &Ring) -
     let keys: BTreeSet<&Bytes> = stored.values().flat_map(BTreeMap::keys).collect();
     let mut problems = Vec::new();
     for key in keys {
-        let partition = &ring.partitions()[ring.partition_of(Token::of(key))];
-        let keepers: BTreeSet<&str> =
-            partition.preference.iter().map(|&keeper| &*ring.names()[keeper]).collect();
+        let keepers: BTreeSet<&str> = keepers(ring, key).collect();
         let holders: BTreeMap<&str, &Bytes> =
             stored.iter().filter_map(|(name, pairs)| Some((&**name, pairs.get(key)?))).collect();
         let names: BTreeSet<&str> = holders.keys().copied().collect();
@@ -108,8 +106,7 @@ mod tests {
         let names = ["5554", "5556", "5558", "5560", "5562"];
         let ring = Ring::new(&names, 3).expect("a ring");
         let key = Bytes::from_static(b"k");
-        let partition = &ring.partitions()[ring.partition_of(Token::of(&key))];
-        let keepers: Vec<&str> = partition.preference.iter().map(|&keeper| &*ring.names()[keeper]).collect();
+        let keepers: Vec<&str> = keepers(&ring, &key).collect();
         let other = names.into_iter().find(|name| !keepers.contains(name)).expect("five nodes");
         let stored = |holders: &[(&str, &'static str)]| {
             let mut stored: BTreeMap<String, BTreeMap<Bytes, Bytes>> = BTreeMap::new();
