@@ -15,6 +15,9 @@ use crate::sabotage::Sabotage;
 use crate::scenario::Scenario;
 use crate::world::{Happening, World};
 
+/// How long a node that stops waits for its writes, and then for the others to take over.
+const LEAVE_TIMEOUT: Micros = 2_000_000;
+
 impl World {
     /// Work comes for a process.
     pub(crate) fn on_work(&mut self, at: usize, life: u64, work: Work) {
@@ -91,6 +94,7 @@ impl World {
                 let process = self.hosts[at].process.as_mut().expect("it works");
                 if process.leaving == Leaving::No {
                     process.leaving = Leaving::Finishing;
+                    process.leaving_until = self.now + LEAVE_TIMEOUT;
                 }
             }
             _ => unreachable!("the control thread's work goes elsewhere"),
@@ -343,22 +347,27 @@ impl World {
         }
     }
 
-    /// An orderly stop: first the writes under way, then the lease, then, once others serve, the process.
+    /// An orderly stop: first the writes under way, then the lease, then, once others serve, the process. Each waits
+    /// for a bounded time.
     fn finish_leaving(&mut self, at: usize) {
         let process = self.hosts[at].process.as_mut().expect("it works");
+        let has_waited = self.now >= process.leaving_until;
         match process.leaving {
             Leaving::No => {}
             Leaving::Finishing => {
-                if process.core.writes_in_flight() == 0 || self.random.chance(20) {
+                if process.core.writes_in_flight() == 0 || has_waited || self.random.chance(20) {
                     self.take(at, Event::Surrender);
-                    self.hosts[at].process.as_mut().expect("it works").leaving = Leaving::Surrendered;
+                    let process = self.hosts[at].process.as_mut().expect("it works");
+                    process.leaving = Leaving::Surrendered;
+                    process.leaving_until = self.now + LEAVE_TIMEOUT;
                 }
             }
             Leaving::Surrendered => {
                 let (topology, core) = (&process.topology, &process.core);
                 let is_over = core.me().session == Session(0) && process.jobs.is_empty();
                 let are_open = core.replicas().keys().all(|&id| topology.chain(id).is_open());
-                if is_over && (are_open || self.random.chance(5)) && process.writing.is_none() {
+                let is_finished = is_over && (are_open || self.random.chance(5)) && process.writing.is_none();
+                if is_finished || has_waited {
                     self.kill(at);
                     let wait: Micros = self.random.between(0, 1_500_000);
                     self.after(wait, Happening::Start(at));

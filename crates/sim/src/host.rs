@@ -71,6 +71,8 @@ pub(crate) struct Process {
     pub(crate) is_catching_up: bool,
     pub(crate) registrar: Registrar,
     pub(crate) leaving: Leaving,
+    /// When what it waits for while it leaves has taken too long.
+    pub(crate) leaving_until: Micros,
     /// What the invariants know of its leases: until when, for which session, from which topology on.
     pub(crate) leases: Vec<(Session, u64, u64)>,
     /// Renewals sent: session, and when by the machine's clock.
@@ -232,6 +234,7 @@ impl Host {
             is_catching_up: true,
             registrar: Registrar::new(self.disk.store),
             leaving: Leaving::No,
+            leaving_until: 0,
             leases: Vec::new(),
             sent: BTreeMap::new(),
         });
