@@ -1,6 +1,7 @@
 //! What a log consists of, and what it leaves in the data.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use simpledynamo_ring::Token;
@@ -55,8 +56,15 @@ impl fmt::Display for OpId {
 /// Where a pair stands in the data: the first 8 bytes of the key's SHA-1, then the key.
 ///
 /// So a partition is one contiguous range, and the order of data keys is ring order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DataKey(Bytes);
+
+/// The token is a hash already.
+impl Hash for DataKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.prefix());
+    }
+}
 
 impl DataKey {
     /// The data key of a key.

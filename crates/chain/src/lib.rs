@@ -14,6 +14,7 @@
 //! Which members a chain has is decided elsewhere: the control group keeps the topology, and [`control`] holds the
 //! rules by which its leader grants leases and declares sessions ended.
 
+mod cache;
 pub mod control;
 mod coordinator;
 mod durable;

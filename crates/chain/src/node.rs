@@ -5,6 +5,7 @@
 //! read, then [`Node::release`] with a fresh look at the clock, and carries out the [`Effects`]. Messages of the node
 //! to itself never leave it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use simpledynamo_ring::{Ring, Token};
 use simpledynamo_topology::{Member, NodeId, PartitionId, Session, Topology};
 
+use crate::cache::Cache;
 use crate::control::{Lease, Offer, Suspect};
 use crate::coordinator::{Coordinator, View};
 use crate::replica::{Context, Read};
@@ -28,6 +30,8 @@ pub struct Setup {
     pub node: NodeId,
     /// Bounds on values.
     pub limits: Limits,
+    /// Memory for the pairs that were used last, in bytes.
+    pub cache_bytes: u64,
     /// How long requests wait.
     pub timing: Timing,
     /// Which member answers reads.
@@ -120,6 +124,8 @@ pub struct Node {
     has_surrendered: bool,
     links: Links,
     replicas: BTreeMap<PartitionId, Replica>,
+    /// Shared by the replicas, since one may be used far more than another.
+    cache: RefCell<Cache>,
     coordinator: Coordinator,
     /// Replicas that may have something to tell their neighbours.
     touched: Vec<PartitionId>,
@@ -153,6 +159,7 @@ impl Node {
             links: Links::new(me.node, nodes),
             coordinator: Coordinator::new(me, partitions, nodes, setup.timing, setup.read_from),
             replicas,
+            cache: RefCell::new(Cache::new(setup.cache_bytes)),
             touched: Vec::new(),
         }
     }
@@ -235,7 +242,7 @@ impl Node {
                 for (id, applied) in applied {
                     let replica =
                         self.replicas.get_mut(&id).expect("only this node's partitions are applied");
-                    replica.on_applied(applied.up_to);
+                    replica.on_applied(applied.up_to, self.cache.get_mut());
                 }
             }
             Event::PageApplied { partition, attachment, number } => {
@@ -301,6 +308,7 @@ impl Node {
             let context = Context {
                 now,
                 records,
+                cache: &self.cache,
                 links: &self.links,
                 limits: self.limits,
                 topology: &self.topology,
@@ -379,6 +387,7 @@ impl Node {
         let context = Context {
             now,
             records,
+            cache: &self.cache,
             links: &self.links,
             limits: self.limits,
             topology: &self.topology,

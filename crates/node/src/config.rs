@@ -317,7 +317,7 @@ pub struct NodeSettings {
     pub idle_timeout: Option<Duration>,
     /// What clients must say before anything else.
     pub password: Option<Password>,
-    /// Memory for pairs read from the disk, in bytes.
+    /// Memory for the pairs that were used last, in bytes.
     pub cache_bytes: u64,
     /// How much of the log is kept for nodes that come back, in bytes: who missed more is copied as a whole.
     pub log_retention_bytes: u64,

@@ -153,6 +153,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
             ring: Arc::clone(&ring),
             node: me,
             limits: Limits { max_value: config.cluster.max_value },
+            cache_bytes: config.node.cache_bytes - engine_cache(config),
             timing: timing(config),
             read_from: read_from(config),
             replicas: store.recovered.replicas,
@@ -185,12 +186,18 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Of the memory for what was used last a quarter keeps blocks of the engine's files, for ranges and for what is seldom
+/// used; the rest keeps pairs as clients ask for them.
+fn engine_cache(config: &Config) -> u64 {
+    config.node.cache_bytes / 4
+}
+
 /// Opens the store. One that was found to lack something is emptied first: the others fill it again.
 fn open_store(config: &Config) -> Result<(Opened<DiskLog, DiskData>, Lives), ServeError> {
     let folder = &config.node.data;
     let identity = Identity { cluster: config.cluster.id.clone(), node: config.node.name.clone() };
     let options = DiskOptions {
-        cache_size: config.node.cache_bytes,
+        cache_size: engine_cache(config),
         log_retention: config.node.log_retention_bytes,
         ..DiskOptions::default()
     };

@@ -21,6 +21,9 @@ use crate::sabotage::Sabotage;
 use crate::scenario::{Scenario, Scenarios};
 use crate::trace::Trace;
 
+/// Room for some of the keys of a run in each node's cache, not for all.
+const CACHE_BYTES: u64 = 1_500;
+
 /// Something that is going to happen.
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -225,6 +228,7 @@ impl World {
             ring: Arc::clone(&self.ring),
             node,
             limits: simpledynamo_chain::Limits { max_value: 1 << 20 },
+            cache_bytes: CACHE_BYTES,
             timing: self.knobs.timing,
             read_from: if self.knobs.read_from_tail { ReadFrom::Tail } else { ReadFrom::Any },
             replicas,

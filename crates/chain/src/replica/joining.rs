@@ -184,7 +184,7 @@ impl Replica {
         let present = joining.attachment.as_ref().map_or(0, |attachment| attachment.number);
         match envelope.message {
             Message::Attach { attachment, is_copy } if attachment > present => {
-                self.begin_attachment(attachment, is_copy, effects);
+                self.begin_attachment(context, attachment, is_copy, effects);
             }
             Message::Ship { attachment, entries, watermark } if attachment == present => {
                 self.on_ship(&entries, watermark, effects);
@@ -199,9 +199,10 @@ impl Replica {
 
     /// What the log holds above the watermark may never have been committed: it goes, op ids included. With a copy,
     /// all goes.
-    fn begin_attachment(&mut self, number: u64, is_copy: bool, effects: &mut Effects) {
+    fn begin_attachment(&mut self, context: &Context<'_>, number: u64, is_copy: bool, effects: &mut Effects) {
         let (partition, watermark) = (self.partition, self.log.watermark);
         if is_copy {
+            context.cache.borrow_mut().clear();
             self.forget_above(self.applied);
             self.persist(Persist::Reset { partition }, effects);
             (self.applied, self.counts) = (0, Counts::default());

@@ -22,12 +22,14 @@ mod reading;
 mod serving;
 mod versions;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use simpledynamo_ring::Partition;
 use simpledynamo_topology::{Epoch, Form, Member, NodeId, PartitionId, Session, Topology};
 
+use crate::cache::Cache;
 use crate::control::{Offer, Suspect};
 use crate::{
     Applied, Apply, Counts, DataKey, Durable, Effects, Entry, Envelope, Ignored, Limits, Links, Message,
@@ -52,10 +54,18 @@ const ASK_AGAIN: Millis = 100;
 pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) records: &'a dyn Records,
+    pub(crate) cache: &'a RefCell<Cache>,
     pub(crate) links: &'a Links,
     pub(crate) limits: Limits,
     pub(crate) topology: &'a Topology,
     pub(crate) timing: Timing,
+}
+
+impl Context<'_> {
+    /// The record of a key as the data holds it. To be asked only while no entry of the log touches the key.
+    fn stored(&self, key: &DataKey) -> Option<Record> {
+        self.cache.borrow_mut().get(key, self.records)
+    }
 }
 
 /// One node's part in the chain of one partition.
@@ -341,7 +351,7 @@ impl Replica {
     }
 
     /// The data holds all entries up to here.
-    pub(crate) fn on_applied(&mut self, up_to: u64) {
+    pub(crate) fn on_applied(&mut self, up_to: u64, cache: &mut Cache) {
         if self.log.is_incomplete || up_to <= self.applied {
             // Of before a copy that has begun since.
             return;
@@ -349,7 +359,9 @@ impl Replica {
         assert!(up_to <= self.log.watermark, "only committed entries are applied");
         for seq in self.applied + 1..=up_to {
             let entry = Arc::clone(self.log.entry(seq).expect("entries stay until the data holds them"));
-            self.versions.remove(&entry);
+            let key = DataKey::of(&entry.key);
+            self.versions.remove(&key, &entry);
+            cache.applied(&key, &entry);
             self.weight -= entry.weight();
         }
         self.applied = up_to;
@@ -432,7 +444,7 @@ impl Replica {
     /// Drops from what is kept by key all that the log holds above a place, which is about to go.
     fn forget_above(&mut self, watermark: u64) {
         for entry in self.log.entries_above(watermark) {
-            self.versions.remove(entry);
+            self.versions.remove(&DataKey::of(&entry.key), entry);
             self.weight -= entry.weight();
         }
     }
@@ -461,7 +473,7 @@ impl Replica {
     fn newest_record(&self, context: &Context<'_>, key: &DataKey) -> Option<Record> {
         match self.versions.newest(key, self.log.watermark).any() {
             Some(seq) => self.log.entry(seq).expect("versions name entries of the log").record(),
-            None => context.records.get(key),
+            None => context.stored(key),
         }
     }
 }

@@ -65,29 +65,30 @@ impl Replica {
     /// Answers a question, or says why not now.
     pub(crate) fn read(&self, context: &Context<'_>, query: &Query) -> Read {
         let Phase::Serving(service) = &self.phase else { return Read::NotServing };
-        let dirty = match query {
-            Query::Get { key, .. } => self.versions.dirty(&DataKey::of(key), self.log.watermark),
-            Query::Page(request) => {
+        let question = Question::of(query);
+        let dirty = match &question {
+            Question::Get(key, _) => self.versions.dirty(key, self.log.watermark),
+            Question::Page(request) => {
                 let (low, high) = prefixes(request);
                 self.versions.dirty_range(low, high, self.log.watermark)
             }
-            Query::Count => self.versions.dirty_range(0, u64::MAX, self.log.watermark),
+            Question::Count => self.versions.dirty_range(0, u64::MAX, self.log.watermark),
         };
         match dirty {
             // The tail knows that nothing newer is committed, unless an earlier epoch did it.
             Some((oldest, newest)) if service.form.tail() != self.me || oldest <= service.base_end => {
                 Read::Dirty { until: newest }
             }
-            _ => Read::Answer(self.answer(context, query)),
+            _ => Read::Answer(self.answer(context, &question)),
         }
     }
 
     /// The answer as the clean entries give it.
-    fn answer(&self, context: &Context<'_>, query: &Query) -> Reading {
-        match query {
-            Query::Get { key, part } => self.present(context, &DataKey::of(key), *part),
-            Query::Page(request) => Reading::Page(self.page(context, request)),
-            Query::Count => Reading::Counts(self.counts),
+    fn answer(&self, context: &Context<'_>, question: &Question<'_>) -> Reading {
+        match question {
+            Question::Get(key, part) => self.present(context, key, *part),
+            Question::Page(request) => Reading::Page(self.page(context, request)),
+            Question::Count => Reading::Counts(self.counts),
         }
     }
 
@@ -101,7 +102,7 @@ impl Replica {
             for waiting in first.remove() {
                 self.waiting_count -= 1;
                 // The version that was newest on arrival is clean: the newest clean one is no older.
-                let reading = self.answer(context, &waiting.query);
+                let reading = self.answer(context, &Question::of(&waiting.query));
                 self.capture(epoch, waiting.from, Message::ReadDone { id: waiting.id, reading }, effects);
             }
         }
@@ -111,7 +112,7 @@ impl Replica {
     fn clean_record(&self, context: &Context<'_>, key: &DataKey) -> Option<Record> {
         match self.versions.newest(key, self.log.watermark).clean {
             Some(seq) => self.log.entry(seq).expect("versions name entries of the log").record(),
-            None => context.records.get(key),
+            None => context.stored(key),
         }
     }
 
@@ -172,6 +173,23 @@ impl Replica {
             after < prefix && prefix < token
         } else {
             after < prefix || prefix < token
+        }
+    }
+}
+
+/// A query with its key hashed, once for all looks at it.
+enum Question<'a> {
+    Get(DataKey, Part),
+    Page(&'a PageRequest),
+    Count,
+}
+
+impl<'a> Question<'a> {
+    fn of(query: &'a Query) -> Self {
+        match query {
+            Query::Get { key, part } => Self::Get(DataKey::of(key), *part),
+            Query::Page(request) => Self::Page(request),
+            Query::Count => Self::Count,
         }
     }
 }

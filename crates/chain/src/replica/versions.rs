@@ -46,12 +46,11 @@ impl Versions {
     }
 
     /// The entry has left the log: at the front because the data holds it, at the end because it was replaced.
-    pub(super) fn remove(&mut self, entry: &Entry) {
+    pub(super) fn remove(&mut self, key: &DataKey, entry: &Entry) {
         if entry.change == Change::Keep {
             return;
         }
-        let key = DataKey::of(&entry.key);
-        let places = self.keys.get_mut(&key).expect("an entry of the log is listed at its key");
+        let places = self.keys.get_mut(key).expect("an entry of the log is listed at its key");
         if places.front() == Some(&entry.version.seq) {
             // The usual case, and a hot key has many places.
             places.pop_front();
@@ -59,7 +58,7 @@ impl Versions {
             places.retain(|&seq| seq != entry.version.seq);
         }
         if places.is_empty() {
-            self.keys.remove(&key);
+            self.keys.remove(key);
         }
     }
 

@@ -46,7 +46,7 @@ const MAX_CLIENTS_MAX: u64 = 1_048_576;
 const IDLE_TIMEOUT_S_DEFAULT: u64 = 300;
 /// One day.
 const IDLE_TIMEOUT_S_MAX: u64 = 86_400;
-const CACHE_BYTES_DEFAULT: u64 = 32 << 20;
+const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 const CACHE_BYTES_MIN: u64 = 1 << 20;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 /// Redis's clients send it in one argument; longer is a mistaken file.

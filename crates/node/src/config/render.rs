@@ -112,7 +112,7 @@ fn render_node(name: &str) -> String {
          # One line that clients must give by AUTH; the file may be readable by its owner alone.\n\
          # password_file = \"password\"\n\
          # Memory for pairs read from the disk, in bytes.\n\
-         cache_bytes = 33554432\n\
+         cache_bytes = 67108864\n\
          # How much of the log is kept for nodes that come back, in bytes: who missed more is copied as a whole.\n\
          log_retention_bytes = 268435456\n\
          # The least important messages that are logged: \"error\", \"warn\", \"info\", \"debug\" or \"trace\".\n\

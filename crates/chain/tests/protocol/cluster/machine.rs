@@ -190,6 +190,7 @@ impl Machine {
             ring: Arc::new(ring.clone()),
             node: self.id,
             limits,
+            cache_bytes: 1 << 20,
             timing,
             read_from,
             replicas,
