@@ -57,7 +57,8 @@ impl Cache {
     }
 
     /// The data holds an entry, which leaves the log.
-    pub(crate) fn applied(&mut self, key: &DataKey, entry: &Entry) {
+    pub(crate) fn applied(&mut self, entry: &Entry) {
+        let key = &entry.key;
         match &entry.change {
             Change::Keep => {}
             Change::Put { value, expires_at } if value.len() <= VALUE_MAX => {
@@ -129,10 +130,9 @@ mod tests {
 
     impl Data {
         fn apply(&self, entry: &Entry) {
-            let key = DataKey::of(&entry.key);
             match entry.record() {
-                Some(record) => self.pairs.borrow_mut().insert(key, record),
-                None => self.pairs.borrow_mut().remove(&key),
+                Some(record) => self.pairs.borrow_mut().insert(entry.key.clone(), record),
+                None => self.pairs.borrow_mut().remove(&entry.key),
             };
         }
     }
@@ -153,7 +153,7 @@ mod tests {
             version: Version { epoch: Epoch(1), seq },
             id: OpId { node: NodeId(0), session: Session(1), counter: seq },
             floor: 1,
-            key: Bytes::from("key"),
+            key: DataKey::of(b"key"),
             change,
             displaced: Displaced::default(),
             reply: Reply::Done,
@@ -172,7 +172,7 @@ mod tests {
         let long = VALUE_MAX + 1;
         for entry in [put(1, 3), entry(2, Change::Remove), put(3, 5), put(4, long), put(5, 0)] {
             data.apply(&entry);
-            cache.applied(&key, &entry);
+            cache.applied(&entry);
             assert_eq!(cache.get(&key, &data), entry.record(), "{}", entry.version);
             assert_eq!(cache.get(&key, &data), entry.record(), "{}", entry.version);
         }

@@ -293,8 +293,7 @@ impl Writers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Change, Displaced};
-    use bytes::Bytes;
+    use crate::{Change, DataKey, Displaced};
     use proptest::prelude::*;
     use simpledynamo_topology::PartitionId;
 
@@ -309,7 +308,7 @@ mod tests {
     }
 
     fn entry(version: Version, id: OpId, floor: u64) -> Arc<Entry> {
-        let (key, change, displaced) = (Bytes::from("k"), Change::Keep, Displaced::default());
+        let (key, change, displaced) = (DataKey::of(b"k"), Change::Keep, Displaced::default());
         let reply = Reply::Integer(i64::try_from(version.seq).expect("small"));
         Arc::new(Entry { version, id, floor, key, change, displaced, reply })
     }

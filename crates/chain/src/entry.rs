@@ -166,8 +166,8 @@ pub struct Entry {
     pub id: OpId,
     /// The lowest counter that the coordinator still awaited in this partition when it sent the write.
     pub floor: u64,
-    /// The key.
-    pub key: Bytes,
+    /// The key, hashed once for all who look it up.
+    pub key: DataKey,
     /// What the entry does to the key.
     pub change: Change,
     /// What it displaced.
@@ -192,7 +192,7 @@ impl Entry {
     #[must_use]
     pub fn weight(&self) -> usize {
         let value = if let Change::Put { value, .. } = &self.change { value.len() } else { 0 };
-        size_of::<Self>() + self.key.len() + value + self.reply.weight()
+        size_of::<Self>() + self.key.as_bytes().len() + value + self.reply.weight()
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
             version: Version::default(),
             id,
             floor: 1,
-            key: Bytes::from("k"),
+            key: DataKey::of(b"k"),
             change: Change::Remove,
             displaced: Displaced::default(),
             reply,

@@ -102,7 +102,7 @@ pub(crate) fn dirty(node: &Node, partition: PartitionId, query: &Query) -> Optio
     }
     let replica = node.replicas().get(&partition).filter(|replica| replica.is_serving())?;
     let mut newest_first = replica.log().entries.iter().rev();
-    let newest = newest_first.find(|entry| entry.key == *key && entry.change != Change::Keep)?;
+    let newest = newest_first.find(|entry| entry.key.key() == *key && entry.change != Change::Keep)?;
     Some(newest.record().map_or(Reading::Absent, |record| Reading::Present {
         version: record.version,
         expires_at: record.expires_at,

@@ -216,7 +216,7 @@ impl Image {
                 assert_eq!(entry.version.seq, applied.up_to + 1, "clean entries are applied in order");
                 *applied = Applied { up_to: entry.version.seq, counts: applied.counts.after(entry) };
                 let records = self.records.entry(*partition).or_default();
-                let key = DataKey::of(&entry.key);
+                let key = entry.key.clone();
                 match &entry.change {
                     Change::Keep => {}
                     Change::Put { .. } => {

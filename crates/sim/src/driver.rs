@@ -386,7 +386,8 @@ impl World {
         let shadow = process.accepted.get(&envelope.partition);
         let is_serving = process.core.replicas().get(&envelope.partition).is_some_and(|r| r.is_serving());
         let mut entries = shadow.iter().flat_map(|shadow| shadow.entries.iter().rev());
-        let Some(entry) = entries.find(|entry| entry.key == *key && entry.change != Change::Keep) else {
+        let Some(entry) = entries.find(|entry| entry.key.key() == *key && entry.change != Change::Keep)
+        else {
             return false;
         };
         if !is_serving {

@@ -105,7 +105,7 @@ fn entry(number: u64, value_length: u64) -> Entry {
         version: Version { epoch: Epoch(1), seq: number + 1 },
         id: OpId { node: NodeId(0), session: Session(1), counter: number },
         floor: number,
-        key: key(number),
+        key: DataKey::of(&key(number)),
         change: Change::Put { value: value.collect(), expires_at: None },
         displaced: Displaced::default(),
         reply: Reply::Done,

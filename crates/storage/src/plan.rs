@@ -70,7 +70,7 @@ impl Plan {
         if entry.change == Change::Keep {
             return;
         }
-        let key = DataKey::of(&entry.key);
+        let key = entry.key.clone();
         if let Some(at) = entry.displaced.expires_at {
             self.expiry.insert((at, key.clone()), false);
         }

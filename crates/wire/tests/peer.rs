@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use simpledynamo_chain::{
-    Base, Change, CopyPage, Displaced, Entry, Envelope, Item, Message, OpId, Operation, Page, Reading, Reply,
-    Version, Writers,
+    Base, Change, CopyPage, DataKey, Displaced, Entry, Envelope, Item, Message, OpId, Operation, Page,
+    Reading, Reply, Version, Writers,
 };
 use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId, Session};
 use simpledynamo_wire::OutBuffer;
@@ -293,7 +293,7 @@ fn a_frame_with_a_linked_value_has_the_right_length() {
         version: Version { epoch: Epoch(2), seq: 300 },
         id: id(),
         floor: 8,
-        key: Bytes::from_static(b"key"),
+        key: DataKey::of(b"key"),
         change: Change::Put { value: Bytes::from(vec![7; 500_000]), expires_at: None },
         displaced: Displaced::default(),
         reply: Reply::Done,

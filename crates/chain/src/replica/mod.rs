@@ -359,9 +359,8 @@ impl Replica {
         assert!(up_to <= self.log.watermark, "only committed entries are applied");
         for seq in self.applied + 1..=up_to {
             let entry = Arc::clone(self.log.entry(seq).expect("entries stay until the data holds them"));
-            let key = DataKey::of(&entry.key);
-            self.versions.remove(&key, &entry);
-            cache.applied(&key, &entry);
+            self.versions.remove(&entry);
+            cache.applied(&entry);
             self.weight -= entry.weight();
         }
         self.applied = up_to;
@@ -444,7 +443,7 @@ impl Replica {
     /// Drops from what is kept by key all that the log holds above a place, which is about to go.
     fn forget_above(&mut self, watermark: u64) {
         for entry in self.log.entries_above(watermark) {
-            self.versions.remove(&DataKey::of(&entry.key), entry);
+            self.versions.remove(entry);
             self.weight -= entry.weight();
         }
     }

@@ -41,16 +41,16 @@ impl Versions {
     /// An entry has been added at the end of the log.
     pub(super) fn push(&mut self, entry: &Entry) {
         if entry.change != Change::Keep {
-            self.keys.entry(DataKey::of(&entry.key)).or_default().push_back(entry.version.seq);
+            self.keys.entry(entry.key.clone()).or_default().push_back(entry.version.seq);
         }
     }
 
     /// The entry has left the log: at the front because the data holds it, at the end because it was replaced.
-    pub(super) fn remove(&mut self, key: &DataKey, entry: &Entry) {
+    pub(super) fn remove(&mut self, entry: &Entry) {
         if entry.change == Change::Keep {
             return;
         }
-        let places = self.keys.get_mut(key).expect("an entry of the log is listed at its key");
+        let places = self.keys.get_mut(&entry.key).expect("an entry of the log is listed at its key");
         if places.front() == Some(&entry.version.seq) {
             // The usual case, and a hot key has many places.
             places.pop_front();
@@ -58,7 +58,7 @@ impl Versions {
             places.retain(|&seq| seq != entry.version.seq);
         }
         if places.is_empty() {
-            self.keys.remove(key);
+            self.keys.remove(&entry.key);
         }
     }
 

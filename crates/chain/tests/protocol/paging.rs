@@ -180,7 +180,7 @@ fn entry(change: Change, displaced: Displaced) -> Entry {
         version: Version { epoch: Epoch(1), seq: 1 },
         id: OpId { node: NodeId(0), session: Session(1), counter: 1 },
         floor: 1,
-        key: Bytes::new(),
+        key: DataKey::of(b""),
         change,
         displaced,
         reply: Reply::Done,

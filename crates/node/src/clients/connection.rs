@@ -170,6 +170,11 @@ impl Connection {
 
     /// Dispatches what has been read, as far as it can go now.
     fn advance(&mut self, unwritten: usize) -> Pause {
+        if self.held.is_some() || !self.input.is_empty() {
+            // Once for all requests that came together.
+            self.server.engine.look_at_clock();
+            self.server.counters.look_at_clock();
+        }
         if let Some(request) = self.held.take()
             && let Some(pause) = self.dispatch(request)
         {

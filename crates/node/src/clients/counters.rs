@@ -1,7 +1,7 @@
 //! What a node counts about its clients.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
+use std::time::Instant;
 
 use simpledynamo_chain::{Outcome, Reading};
 
@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) misses: Counter,
     pub(crate) expired: Counter,
     by_command: RefCell<Vec<CommandFigures>>,
+    /// When somebody last looked at the clock.
+    clock: Cell<Instant>,
 }
 
 /// A number that only rises.
@@ -46,11 +48,24 @@ impl Counters {
             misses: Counter::default(),
             expired: Counter::default(),
             by_command: RefCell::new(vec![CommandFigures::default(); COMMANDS.len()]),
+            clock: Cell::new(Instant::now()),
         }
     }
 
+    /// Looks at the clock, before requests are taken up.
+    pub(crate) fn look_at_clock(&self) {
+        self.clock.set(Instant::now());
+    }
+
+    /// When a request that is taken up now begins: where the one before it ended, if that was answered at once.
+    pub(crate) fn clock(&self) -> Instant {
+        self.clock.get()
+    }
+
     /// A command was carried out.
-    pub(crate) fn called(&self, command: CommandId, took: Duration, has_failed: bool) {
+    pub(crate) fn called(&self, command: CommandId, began: Instant, has_failed: bool) {
+        self.look_at_clock();
+        let took = self.clock().saturating_duration_since(began);
         self.commands.add(1);
         let figures = &mut self.by_command.borrow_mut()[command.index()];
         figures.calls += 1;

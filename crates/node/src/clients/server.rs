@@ -193,10 +193,10 @@ impl Server {
         }
     }
 
-    /// What parsing depends on.
+    /// What parsing depends on, as of the last look at the clock.
     pub(crate) fn context(&self) -> Context {
         let limits = CommandLimits { max_key: KEY_BYTES_MAX, max_value: self.max_value };
-        Context { now: clock::unix_millis(), limits, fault_injection: self.switch.is_there() }
+        Context { now: self.engine.now().unix, limits, fault_injection: self.switch.is_there() }
     }
 
     /// Brings a fault about, or ends it.

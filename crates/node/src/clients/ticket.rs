@@ -2,17 +2,16 @@
 
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use simpledynamo_chain::{Outcome, Query, Reading};
 use simpledynamo_wire::resp::Value;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::clients::client::Client;
 use crate::clients::server::Server;
 use crate::clients::walk;
-use crate::clock;
 use crate::commands::{CommandId, KeyStep, read_outcome_reply, write_outcome_reply};
 use crate::core::engine::Answer;
 
@@ -40,7 +39,7 @@ impl Ticket {
             client: Rc::clone(client),
             command,
             is_silent,
-            began: Instant::now(),
+            began: server.counters.clock(),
         }
     }
 
@@ -72,7 +71,7 @@ impl Ticket {
     fn count(&self, value: &Value) {
         if let Some(command) = self.command {
             let has_failed = matches!(value, Value::Error(_));
-            self.server.counters.called(command, self.began.elapsed(), has_failed);
+            self.server.counters.called(command, self.began, has_failed);
         }
     }
 
@@ -175,7 +174,7 @@ impl Ticket {
     fn tell(&self, step: &KeyStep, outcome: Outcome) -> Value {
         let KeyStep::Read { key, shape, .. } = step else { unreachable!("writes are told elsewhere") };
         self.server.counters.read(&outcome);
-        read_outcome_reply(*shape, key, outcome, clock::unix_millis())
+        read_outcome_reply(*shape, key, outcome, self.server.engine.now().unix)
     }
 }
 

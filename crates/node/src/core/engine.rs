@@ -5,12 +5,14 @@
 //! batch to the disk, whatever all of them brought about.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use simpledynamo_chain::{Asked, Damaged, Effects, Event, Ignored, Node, Operation, Outcome, Query, Reading};
+use simpledynamo_chain::{
+    Asked, Damaged, Effects, Envelope, Event, Ignored, Node, Now, Operation, Outcome, Query, Reading,
+};
 use simpledynamo_ring::Token;
 use simpledynamo_topology::{Epoch, PartitionId};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -63,8 +65,12 @@ pub(crate) struct Engine {
     disk: RefCell<Option<Disk>>,
     control: ControlHandle,
     outlets: Rc<Outlets>,
-    waiters: RefCell<HashMap<u64, Waiter>>,
+    waiters: RefCell<BTreeMap<u64, Waiter>>,
     due: Notify,
+    /// Whether the pump has been woken and has not run yet.
+    is_due: Cell<bool>,
+    /// Both clocks, as of the last look at them.
+    clock: Cell<Now>,
     in_flight_bytes: Cell<usize>,
     room: Notify,
     ignored: RefCell<BTreeMap<Ignored, u64>>,
@@ -88,11 +94,13 @@ impl Engine {
             outlets,
             waiters: RefCell::default(),
             due: Notify::new(),
+            is_due: Cell::new(false),
+            clock: Cell::new(clock::now()),
             in_flight_bytes: Cell::new(0),
             room: Notify::new(),
             ignored: RefCell::default(),
         });
-        engine.due.notify_one();
+        engine.wake_pump();
         engine
     }
 
@@ -121,15 +129,42 @@ impl Engine {
         self.outlets.waiting_bytes()
     }
 
+    /// Looks at the clocks. Whoever takes up new input does so once, rather than for each request of it.
+    pub(crate) fn look_at_clock(&self) {
+        self.clock.set(clock::now());
+    }
+
+    /// Both clocks as of the last look: of this turn for whoever looked in it, else a tick old at most. Good for deadlines
+    /// and expiry times, never for whether what was captured may be answered (invariant I7).
+    pub(crate) fn now(&self) -> Now {
+        self.clock.get()
+    }
+
     /// Takes an event.
     pub(crate) fn take(&self, event: Event) {
+        self.look_at_clock();
+        self.step(event);
+    }
+
+    /// Takes a message, one of several that came together: the caller has looked at the clock.
+    pub(crate) fn take_message(&self, envelope: Envelope) {
+        self.step(Event::Message(envelope));
+    }
+
+    fn wake_pump(&self) {
+        if !self.is_due.replace(true) {
+            self.due.notify_one();
+        }
+    }
+
+    fn step(&self, event: Event) {
         let mut effects = self.effects.borrow_mut();
         #[cfg(feature = "sabotage")]
         let Some(event) = crate::sabotage::unanswered(event, &self.node.borrow(), &mut effects) else {
-            return self.due.notify_one();
+            return self.wake_pump();
         };
-        self.node.borrow_mut().step(clock::now(), event, &self.records, &mut effects);
-        self.due.notify_one();
+        self.node.borrow_mut().step(self.now(), event, &self.records, &mut effects);
+        self.wake_pump();
     }
 
     /// Starts a write; the waiter is called with its outcome.
@@ -144,7 +179,7 @@ impl Engine {
         let bytes = key.len() + operation.weight();
         self.in_flight_bytes.set(self.in_flight_bytes.get() + bytes);
         let request =
-            self.node.borrow_mut().write(clock::now(), key, operation, &mut self.effects.borrow_mut());
+            self.node.borrow_mut().write(self.now(), key, operation, &mut self.effects.borrow_mut());
         let engine = Rc::clone(self);
         let finish = move |outcome| {
             engine.in_flight_bytes.set(engine.in_flight_bytes.get() - bytes);
@@ -152,7 +187,7 @@ impl Engine {
             waiter(outcome);
         };
         self.waiters.borrow_mut().insert(request, Box::new(finish));
-        self.due.notify_one();
+        self.wake_pump();
     }
 
     /// Reads a key: answered at once, or [`Engine::on_answer`] takes who waits for it.
@@ -171,10 +206,10 @@ impl Engine {
         if let Some(reading) = crate::sabotage::dirty(&node, partition, &query) {
             return Answer::Now(reading);
         }
-        match node.ask(clock::now(), partition, query.clone(), &self.records, &mut effects) {
+        match node.ask(self.now(), partition, query.clone(), &self.records, &mut effects) {
             // The clock is read again after the value was captured: the lease must still have been valid then (I7).
             Asked::Captured(reading) if node.has_lease(clock::boot_millis()) => Answer::Now(reading),
-            Asked::Captured(_) => Answer::Later(node.forward(clock::now(), partition, query, &mut effects)),
+            Asked::Captured(_) => Answer::Later(node.forward(self.now(), partition, query, &mut effects)),
             Asked::Pending(request) => Answer::Later(request),
         }
     }
@@ -182,7 +217,7 @@ impl Engine {
     /// The waiter is called when the request is answered. To be called before the task yields.
     pub(crate) fn on_answer(&self, request: u64, waiter: impl FnOnce(Outcome) + 'static) {
         self.waiters.borrow_mut().insert(request, Box::new(waiter));
-        self.due.notify_one();
+        self.wake_pump();
     }
 
     fn start(&self, answer: Answer) -> Started {
@@ -242,6 +277,7 @@ impl Engine {
     pub(crate) async fn pump(self: Rc<Self>) {
         loop {
             self.due.notified().await;
+            self.is_due.set(false);
             self.settle();
         }
     }

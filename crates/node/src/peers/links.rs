@@ -125,10 +125,11 @@ pub(crate) async fn listen(
     let mut decoder = FrameDecoder::new(PEER_FRAME_MAX);
     decoder.end_handshake();
     loop {
+        engine.look_at_clock();
         while let Some(frame) = decoder.decode(&mut buffer).map_err(invalid)? {
             match frame {
                 PeerFrame::Message(envelope) if envelope.from.node == from => {
-                    engine.take(Event::Message(envelope));
+                    engine.take_message(envelope);
                 }
                 _ => return Err(io::Error::other("it said what it has no right to say")),
             }

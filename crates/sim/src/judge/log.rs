@@ -185,7 +185,7 @@ impl Judge {
         }
         if entry.change != Change::Keep {
             let state = matches!(entry.change, Change::Put { .. }).then_some(version);
-            let timeline = self.timelines.entry(entry.key.clone()).or_insert_with(|| vec![(0, None)]);
+            let timeline = self.timelines.entry(entry.key.key()).or_insert_with(|| vec![(0, None)]);
             timeline.push((version.seq, state));
         }
         self.committed[partition.index()].push(Arc::clone(entry));

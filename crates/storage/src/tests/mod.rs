@@ -178,7 +178,7 @@ impl Author {
             id: OpId { node: NodeId(3), session: Session(1), counter: self.counter },
             // A few writes are always still awaited.
             floor: self.counter.saturating_sub(3),
-            key: Bytes::copy_from_slice(key.as_bytes()),
+            key: DataKey::of(key.as_bytes()),
             change,
             displaced: self.standing(key),
             reply,
@@ -189,7 +189,7 @@ impl Author {
 
     /// What stands at a key at the end of the log.
     fn standing(&self, key: &str) -> Displaced {
-        let last = self.log.iter().rfind(|entry| entry.key == key && entry.change != Change::Keep);
+        let last = self.log.iter().rfind(|entry| entry.key.key() == key && entry.change != Change::Keep);
         match last.map(|entry| &entry.change) {
             Some(Change::Put { expires_at, .. }) => Displaced { existed: true, expires_at: *expires_at },
             _ => Displaced::default(),
@@ -254,7 +254,7 @@ impl Author {
     pub(crate) fn records(&self, up_to: u64) -> BTreeMap<DataKey, Record> {
         let mut records = BTreeMap::new();
         for (_, entry) in self.entries(0, up_to) {
-            let key = DataKey::of(&entry.key);
+            let key = entry.key.clone();
             match &entry.change {
                 Change::Keep => None,
                 Change::Remove => records.remove(&key),

@@ -1,7 +1,9 @@
 //! A log entry, a record, and what they consist of.
 
 use bytes::Bytes;
-use simpledynamo_chain::{Change, Displaced, Entry, OpId, OperationError, Record, Reply, SEQ_MAX, Version};
+use simpledynamo_chain::{
+    Change, DataKey, Displaced, Entry, OpId, OperationError, Record, Reply, SEQ_MAX, Version,
+};
 use simpledynamo_topology::{Epoch, NodeId, Session};
 
 use super::DecodeError;
@@ -77,7 +79,7 @@ pub fn put_entry<S: Sink>(entry: &Entry, out: &mut S) {
     put_version(*version, out);
     put_op_id(*id, out);
     put_u64(*floor, out);
-    put_bytes(key, out);
+    put_bytes(&key.key(), out);
     if let Change::Put { value, expires_at } = change {
         if let Some(at) = expires_at {
             put_u64(*at, out);
@@ -106,7 +108,7 @@ fn flags_of(change: &Change, displaced: Displaced) -> u8 {
     flags
 }
 
-/// Reads an entry. Its key and value are slices of the input.
+/// Reads an entry. Its value is a slice of the input.
 ///
 /// # Errors
 /// When the input does not hold one.
@@ -118,7 +120,7 @@ pub fn get_entry(input: &mut Bytes) -> Result<Entry, DecodeError> {
     let version = get_version(input)?;
     let id = get_op_id(input)?;
     let floor = get_u64(input)?;
-    let key = get_bytes(input)?;
+    let key = DataKey::of(&get_bytes(input)?);
     let change = match flags & entry_flags::CHANGE {
         entry_flags::KEEP => Change::Keep,
         entry_flags::REMOVE => Change::Remove,

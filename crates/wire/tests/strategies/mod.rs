@@ -115,7 +115,7 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
             version,
             id,
             floor,
-            key,
+            key: DataKey::of(&key),
             change,
             displaced,
             reply,

@@ -192,7 +192,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn show_entry(entry: &Entry) -> String {
-    let key = text(&entry.key);
+    let key = text(&entry.key.key());
     let change = match &entry.change {
         Change::Keep => format!("{key} kept"),
         Change::Put { value, expires_at: None } => format!("{key}={}", text(value)),

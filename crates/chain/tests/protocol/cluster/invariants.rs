@@ -76,7 +76,7 @@ impl Shadow {
     fn clean_up(&mut self, entry: &Entry) {
         assert_eq!(entry.version.seq, self.cleaned + 1, "entries become clean in order, none left out");
         self.cleaned += 1;
-        let key = DataKey::of(&entry.key);
+        let key = entry.key.clone();
         match &entry.change {
             Change::Keep => {}
             Change::Put { .. } => {
@@ -375,7 +375,7 @@ impl Checks {
         };
         let key = DataKey::of(key);
         let partition = PartitionId::at(self.ring.partition_of(Token::of(&key.key())));
-        let touching = cleaned.iter().filter(|entry| DataKey::of(&entry.key) == key);
+        let touching = cleaned.iter().filter(|entry| entry.key == key);
         let states: Vec<Option<Record>> = std::iter::once(self.of(index, partition).clean.get(&key).cloned())
             .chain(touching.map(|entry| entry.record()))
             .collect();

@@ -40,7 +40,7 @@ impl Data {
         }
         assert_eq!(entry.version.seq, applied.up_to + 1, "clean entries are applied in order, none left out");
         *applied = Applied { up_to: entry.version.seq, counts: applied.counts.after(entry) };
-        let key = DataKey::of(&entry.key);
+        let key = entry.key.clone();
         match &entry.change {
             Change::Keep => {}
             Change::Put { .. } => {

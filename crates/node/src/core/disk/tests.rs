@@ -1,6 +1,5 @@
 use std::sync::mpsc::channel;
 
-use bytes::Bytes;
 use simpledynamo_chain::{Change, Displaced, OpId, Reply, Version};
 use simpledynamo_storage::StoreError;
 use simpledynamo_topology::{Epoch, NodeId, Session};
@@ -126,7 +125,7 @@ fn entry() -> Entry {
         version: Version { epoch: Epoch(1), seq: 1 },
         id: OpId { node: NodeId(0), session: Session(1), counter: 1 },
         floor: 1,
-        key: Bytes::from("k"),
+        key: DataKey::of(b"k"),
         change: Change::Keep,
         displaced: Displaced::default(),
         reply: Reply::Done,

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use simpledynamo_chain::{Base, Change, Displaced, Entry, OpId, Persist, Reply, Version, Writer, Writers};
+use simpledynamo_chain::{
+    Base, Change, DataKey, Displaced, Entry, OpId, Persist, Reply, Version, Writer, Writers,
+};
 use simpledynamo_topology::{Epoch, NodeId, PartitionId, Session};
 
 use super::log_recovery::Scratch;
@@ -185,7 +187,7 @@ fn entry(epoch: u64, seq: u64) -> Arc<Entry> {
         version: version(epoch, seq),
         id: OpId { node: NodeId(1), session: Session(1), counter },
         floor: counter - 1,
-        key: Bytes::from(format!("key-{seq}")),
+        key: DataKey::of(format!("key-{seq}").as_bytes()),
         change,
         displaced: Displaced { existed: seq > 4, expires_at: None },
         reply: Reply::Integer(seq.cast_signed()),
