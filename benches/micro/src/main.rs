@@ -2,16 +2,25 @@
 
 mod case;
 mod cases;
+mod grow;
+mod instructions;
 mod nodes;
 mod processor_time;
 mod samples;
 
+use std::path::Path;
 use std::process::ExitCode;
+
+/// Where `grow` draws unless told otherwise.
+const DRAWING: &str = "cost.svg";
 
 const USAGE: &str = "usage: simpledynamo-micro COMMAND
   list                   names the cases
   time [PATTERN]         nanoseconds of the thread per repetition, of the cases whose name contains PATTERN
-  count CASE REPETITIONS carries a case out so often: what valgrind --tool=callgrind looks at";
+  count CASE REPETITIONS carries a case out so often: what valgrind --tool=callgrind looks at
+  check [PATTERN]        counts instructions per repetition, and fails if they are a tenth more than recorded
+  record [PATTERN]       records them
+  grow [--large] [FILE]  what steps cost as things grow, as a table and drawn in FILE (cost.svg); --large takes minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +40,14 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         ["time"] => time(""),
         ["time", pattern] => time(pattern),
         ["count", name, repetitions] => count(name, repetitions)?,
+        ["check"] => instructions::check("")?,
+        ["check", pattern] => instructions::check(pattern)?,
+        ["record"] => instructions::record("")?,
+        ["record", pattern] => instructions::record(pattern)?,
+        ["grow", "--large"] => grow::grow(true, Path::new(DRAWING))?,
+        ["grow", "--large", drawing] => grow::grow(true, Path::new(drawing))?,
+        ["grow"] => grow::grow(false, Path::new(DRAWING))?,
+        ["grow", drawing] => grow::grow(false, Path::new(drawing))?,
         _ => return Err(USAGE.to_owned()),
     }
     Ok(())

@@ -13,6 +13,9 @@ const BATCHES: usize = 15;
 /// The most repetitions of a batch: what is made ready for them must fit into memory.
 const REPETITIONS_MAX: u64 = 1 << 20;
 
+/// The clock of what this thread has had of a processor.
+const THREAD: ClockId = ClockId::ThreadCPUTime;
+
 /// Nanoseconds per repetition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spent {
@@ -29,15 +32,22 @@ pub(crate) struct Spent {
 pub(crate) fn measure(step: &mut dyn Repeat) -> Spent {
     let repetitions = repetitions(step);
     let batches: Vec<f64> =
-        (0..BATCHES).map(|_| batch(step, repetitions) as f64 / repetitions as f64).collect();
+        (0..BATCHES).map(|_| batch(THREAD, step, repetitions) as f64 / repetitions as f64).collect();
     summarise(batches)
+}
+
+/// Nanoseconds per repetition that all threads of this process spend while the step is carried out so often: what it
+/// has others do is among it, as far as they get to it.
+#[cfg(feature = "storage")]
+pub(crate) fn of_all_threads(step: &mut dyn Repeat, repetitions: u64) -> f64 {
+    batch(ClockId::ProcessCPUTime, step, repetitions) as f64 / repetitions as f64
 }
 
 /// How many repetitions make a batch.
 fn repetitions(step: &mut dyn Repeat) -> u64 {
     let mut repetitions = 1;
     while repetitions < REPETITIONS_MAX {
-        let nanos = batch(step, repetitions);
+        let nanos = batch(THREAD, step, repetitions);
         if nanos >= BATCH_NANOS {
             break;
         }
@@ -49,18 +59,18 @@ fn repetitions(step: &mut dyn Repeat) -> u64 {
 }
 
 /// The nanoseconds of so many repetitions.
-fn batch(step: &mut dyn Repeat, repetitions: u64) -> u64 {
+fn batch(clock: ClockId, step: &mut dyn Repeat, repetitions: u64) -> u64 {
     step.make_ready(repetitions);
-    let start = now();
+    let start = now(clock);
     for _ in 0..repetitions {
         step.repeat();
     }
-    now() - start
+    now(clock) - start
 }
 
-/// Nanoseconds of a processor that this thread has had.
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+/// Nanoseconds by a clock of time spent.
+fn now(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let whole = u64::try_from(time.tv_sec).expect("time spent is not negative");
     whole * 1_000_000_000 + u64::try_from(time.tv_nsec).expect("nor is this")
 }
@@ -101,7 +111,7 @@ mod tests {
             }
         }
         let done = Rc::new(Cell::new(0));
-        batch(&mut Stock { ready: 0, done: Rc::clone(&done) }, 7);
+        batch(THREAD, &mut Stock { ready: 0, done: Rc::clone(&done) }, 7);
         assert_eq!(done.get(), 7);
     }
 
@@ -109,8 +119,8 @@ mod tests {
     #[test]
     fn slow_steps_make_small_batches() {
         let mut slow = || {
-            let until = now() + BATCH_NANOS;
-            while now() < until {}
+            let until = now(THREAD) + BATCH_NANOS;
+            while now(THREAD) < until {}
         };
         assert_eq!(repetitions(&mut slow), 1);
     }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use simpledynamo_chain::{DataKey, Displaced, Entry, Persist};
-use simpledynamo_storage::disk::{self, DiskData, DiskLog, DiskLogReader, DiskOptions};
+use simpledynamo_storage::disk::{self, DiskData, DiskLog, DiskOptions};
 use simpledynamo_storage::{Data, Identity, Log, Opened};
 use simpledynamo_topology::PartitionId;
 use tempfile::TempDir;
