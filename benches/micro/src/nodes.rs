@@ -136,6 +136,10 @@ impl Nodes {
     fn turn(&mut self, at: usize) -> bool {
         let process = &mut self.processes[at];
         let Process { node, effects, pairs, inbox } = process;
+        // A request that was begun between turns has something to say already.
+        if inbox.is_empty() && effects.send.is_empty() {
+            return false;
+        }
         for event in mem::take(inbox) {
             node.step(NOW, event, pairs, effects);
         }
@@ -153,8 +157,6 @@ impl Nodes {
         if !effects.apply.is_empty() {
             inbox.push(Event::Applied(pairs.apply(&effects.apply)));
         }
-        let mut is_busy = !inbox.is_empty();
-        is_busy |= !(effects.send.is_empty() && effects.propose.is_empty() && effects.complete.is_empty());
         for envelope in effects.send {
             let to = envelope.to.node.index();
             self.processes[to].inbox.push(Event::Message(envelope));
@@ -163,7 +165,7 @@ impl Nodes {
             self.decide(&command);
         }
         self.outcomes.extend(effects.complete.into_iter().map(|completion| completion.outcome));
-        is_busy
+        true
     }
 
     /// The control group decides at once, and everybody hears of it. What was decided before is void.

@@ -31,10 +31,10 @@ pub(crate) fn cases() -> [Case; 5] {
         timed("store-append-16", "16 entries of 100 bytes to the log, not synced", || {
             append(Store::filled(PAIRS), 16)
         }),
-        timed("store-apply-1", "an entry of 100 bytes to the log, synced, and the data", || {
+        timed("store-apply-1", "an entry of 100 bytes that the log holds to the data", || {
             apply(Store::filled(PAIRS), 1)
         }),
-        timed("store-apply-16", "16 entries of 100 bytes to the log, synced, and the data", || {
+        timed("store-apply-16", "16 entries of 100 bytes that the log holds to the data", || {
             apply(Store::filled(PAIRS), 16)
         }),
         timed("store-read", "a pair of 10,000 from the data", || read(Store::filled(PAIRS))),

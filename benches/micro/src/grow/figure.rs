@@ -74,6 +74,11 @@ fn draw_panel(svg: &mut String, panel: &Panel) -> fmt::Result {
         )?;
     }
     let (floor, middle) = (HEIGHT - bottom, (left + WIDTH - right) / 2.0);
+    writeln!(
+        svg,
+        "<line x1=\"{left}\" y1=\"{floor}\" x2=\"{}\" y2=\"{floor}\" stroke=\"#888\"/>",
+        WIDTH - right
+    )?;
     for size in sizes {
         let x = across.place(size as f64);
         writeln!(
