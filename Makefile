@@ -12,7 +12,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PURE := simpledynamo-ring simpledynamo-topology simpledynamo-chain simpledynamo-verify simpledynamo-sim
 IMPURE := tokio|mio|fjall|rand|rand_core|getrandom|socket2|rustix
 
-.PHONY: help verify fix build test unit doctest fresh sim sabotaged e2e bench nightly fuzz
+.PHONY: help verify fix build test unit doctest counts fresh sim sabotaged e2e bench nightly fuzz
 
 help: ## Lists these commands
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):[^#]*## /\1\t/' | expand -t 12
@@ -39,9 +39,10 @@ fix: ## Formats, and applies what clippy can correct by itself
 build:
 	cargo build $(CARGO_FLAGS) --workspace --bins --lib --tests
 
-test: verify ## Does everything: verify, unit tests, documentation tests, fresh seeds, end-to-end tests
+test: verify ## Does everything: verify, unit tests, counted instructions, documentation tests, fresh seeds, end-to-end tests
 	$(MAKE) --no-print-directory build
 	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory counts
 	$(MAKE) --no-print-directory doctest
 	$(MAKE) --no-print-directory fresh
 	$(MAKE) --no-print-directory e2e
@@ -52,6 +53,9 @@ unit: ## Tests of the crates, by cargo-nextest if it is installed
 
 doctest: ## Tests in the documentation of the crates
 	cargo test $(CARGO_FLAGS) --workspace --doc
+
+counts: ## Counts the instructions of single steps, and compares with what was recorded; RECORD=1 records them
+	benches/micro/counts $(if $(RECORD),record,check) $(CASES)
 
 fresh: ## Simulates seeds that were never run before, for SIM_SECONDS=180, in the build that the tests use
 	SIM_SECONDS=$(or $(SIM_SECONDS),180) cargo test $(CARGO_FLAGS) --quiet --package simpledynamo-sim \
