@@ -22,16 +22,19 @@ const NOW: Now = Now { millis: 1, unix: 1 };
 /// Clocks stand still: none of these times is ever up.
 const TIMING: Timing = Timing { operation: 10_000, read: 250, resend: 1_000, lease: 750 };
 
+/// Room for all pairs that are used here.
+const CACHE_BYTES: u64 = 48 << 20;
+
 /// The partition that all keys are of.
 const PARTITION: PartitionId = PartitionId(0);
 
 /// A node's data: the pairs that were applied. Cheaper than a real one, as it is not what is measured.
 #[derive(Default)]
-struct Pairs(BTreeMap<Bytes, Record>);
+struct Pairs(BTreeMap<DataKey, Record>);
 
 impl Records for Pairs {
     fn get(&self, key: &DataKey) -> Option<Record> {
-        self.0.get(&key.as_bytes()[8..]).cloned()
+        self.0.get(key).cloned()
     }
 
     fn range(&self, _low: u64, _high: u64) -> Box<dyn Iterator<Item = (DataKey, Record)> + '_> {
@@ -187,6 +190,7 @@ impl Process {
             ring: Arc::clone(ring),
             node,
             limits: Limits { max_value: 8 << 20 },
+            cache_bytes: CACHE_BYTES,
             timing: TIMING,
             read_from: ReadFrom::Any,
             replicas: BTreeMap::new(),
@@ -230,7 +234,7 @@ mod tests {
             let key = nodes.keys(1).remove(0);
             nodes.write(key.clone(), samples::set(samples::value(1, 10)));
             assert!(matches!(nodes.run()[..], [Outcome::Written { .. }]));
-            let holds = |process: &Process| process.pairs.0.contains_key(&key);
+            let holds = |process: &Process| process.pairs.0.contains_key(&DataKey::of(&key));
             let holders: Vec<bool> = nodes.processes.iter().map(holds).collect();
             let expected: Vec<bool> = (0..nodes.processes.len()).map(|node| node < members).collect();
             assert_eq!(holders, expected);

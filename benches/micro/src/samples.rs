@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use simpledynamo_chain::{
-    Change, Condition, Displaced, Entry, Envelope, Expiry, Message, OpId, Operation, Reply, Version,
+    Change, Condition, DataKey, Displaced, Entry, Envelope, Expiry, Message, OpId, Operation, Reply, Version,
 };
 use simpledynamo_topology::{Epoch, Member, NodeId, PartitionId, Session};
 
@@ -36,7 +36,7 @@ pub(crate) fn entry(seq: u64, key: Bytes, value: Bytes, displaced: Displaced) ->
         version: Version { epoch: Epoch(7), seq },
         id: OpId { node: NodeId(3), session: Session(11), counter: seq },
         floor: seq,
-        key,
+        key: DataKey::of(&key),
         change: Change::Put { value, expires_at: None },
         displaced,
         reply: Reply::Done,

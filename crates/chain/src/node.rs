@@ -16,10 +16,10 @@ use simpledynamo_topology::{Member, NodeId, PartitionId, Session, Topology};
 use crate::cache::Cache;
 use crate::control::{Lease, Offer, Suspect};
 use crate::coordinator::{Coordinator, View};
-use crate::replica::{Context, Read};
+use crate::replica::{Context, Question, Read};
 use crate::{
-    Applied, CopyPage, Durable, Effects, Entry, Envelope, Ignored, Limits, Links, Message, Millis, Now,
-    Operation, Persist, Query, ReadFrom, Reading, Records, Refusal, Replica, Timing,
+    Applied, CopyPage, DataKey, Durable, Effects, Entry, Envelope, Ignored, Limits, Links, Message, Millis,
+    Now, Operation, Persist, Query, ReadFrom, Reading, Records, Refusal, Replica, Timing,
 };
 
 /// What a node starts from.
@@ -287,9 +287,14 @@ impl Node {
 
     /// Asks for a key: captured at once if this node's own replica can.
     pub fn read(&mut self, now: Now, query: Query, records: &dyn Records, effects: &mut Effects) -> Asked {
-        let Query::Get { key, .. } = &query else { unreachable!("other questions name their partition") };
-        let partition = self.partition_of(key);
-        self.ask(now, partition, query, records, effects)
+        let Query::Get { key, part } = &query else { unreachable!("other questions name their partition") };
+        let token = Token::of(key);
+        let partition = PartitionId::at(self.topology.ring().partition_of(token));
+        let question = Question::Get(DataKey::with_token(token, key), *part);
+        match self.capture(now, partition, &question, records) {
+            Some(reading) => Asked::Captured(reading),
+            None => Asked::Pending(self.forward(now, partition, query, effects)),
+        }
     }
 
     /// Asks a member of a partition: captured at once if this node's own replica can.
@@ -301,24 +306,38 @@ impl Node {
         records: &dyn Records,
         effects: &mut Effects,
     ) -> Asked {
-        if let Some(replica) = self.replicas.get(&partition)
-            && self.lease.is_valid(now.millis)
-            && replica.form().is_some_and(|form| self.coordinator.reads_locally(form))
-        {
-            let context = Context {
-                now,
-                records,
-                cache: &self.cache,
-                links: &self.links,
-                limits: self.limits,
-                topology: &self.topology,
-                timing: self.coordinator.timing(),
-            };
-            if let Read::Answer(reading) = replica.read(&context, &query) {
-                return Asked::Captured(reading);
-            }
+        match self.capture(now, partition, &Question::of(&query), records) {
+            Some(reading) => Asked::Captured(reading),
+            None => Asked::Pending(self.forward(now, partition, query, effects)),
         }
-        Asked::Pending(self.forward(now, partition, query, effects))
+    }
+
+    /// What this node's own replica answers, if it can at once.
+    fn capture(
+        &self,
+        now: Now,
+        partition: PartitionId,
+        question: &Question<'_>,
+        records: &dyn Records,
+    ) -> Option<Reading> {
+        let replica = self.replicas.get(&partition)?;
+        let is_asked = replica.form().is_some_and(|form| self.coordinator.reads_locally(form));
+        if !is_asked || !self.lease.is_valid(now.millis) {
+            return None;
+        }
+        let context = Context {
+            now,
+            records,
+            cache: &self.cache,
+            links: &self.links,
+            limits: self.limits,
+            topology: &self.topology,
+            timing: self.coordinator.timing(),
+        };
+        match replica.read(&context, question) {
+            Read::Answer(reading) => Some(reading),
+            Read::Dirty { .. } | Read::NotServing => None,
+        }
     }
 
     /// Sends a question to a member; it completes under the number returned.
@@ -366,7 +385,9 @@ impl Node {
         were_any
     }
 
-    fn partition_of(&self, key: &[u8]) -> PartitionId {
+    /// The partition of a key.
+    #[must_use]
+    pub fn partition_of(&self, key: &[u8]) -> PartitionId {
         PartitionId::at(self.topology.ring().partition_of(Token::of(key)))
     }
 

@@ -38,8 +38,8 @@ use crate::{
 use formation::Formation;
 use joining::Joining;
 pub use joining::Progress;
-pub(crate) use reading::Read;
 use reading::Waiting;
+pub(crate) use reading::{Question, Read};
 use serving::Service;
 use versions::Versions;
 

@@ -37,7 +37,7 @@ impl Replica {
         let message = if self.form().is_none_or(|form| form.epoch != epoch) {
             Message::ReadRefused { id, refusal: Refusal::NotServing }
         } else {
-            match self.read(context, &query) {
+            match self.read(context, &Question::of(&query)) {
                 Read::Answer(reading) => {
                     let message = Message::ReadDone { id, reading };
                     return self.capture(epoch, from, message, effects);
@@ -63,10 +63,9 @@ impl Replica {
     }
 
     /// Answers a question, or says why not now.
-    pub(crate) fn read(&self, context: &Context<'_>, query: &Query) -> Read {
+    pub(crate) fn read(&self, context: &Context<'_>, question: &Question<'_>) -> Read {
         let Phase::Serving(service) = &self.phase else { return Read::NotServing };
-        let question = Question::of(query);
-        let dirty = match &question {
+        let dirty = match question {
             Question::Get(key, _) => self.versions.dirty(key, self.log.watermark),
             Question::Page(request) => {
                 let (low, high) = prefixes(request);
@@ -79,7 +78,7 @@ impl Replica {
             Some((oldest, newest)) if service.form.tail() != self.me || oldest <= service.base_end => {
                 Read::Dirty { until: newest }
             }
-            _ => Read::Answer(self.answer(context, &question)),
+            _ => Read::Answer(self.answer(context, question)),
         }
     }
 
@@ -178,14 +177,14 @@ impl Replica {
 }
 
 /// A query with its key hashed, once for all looks at it.
-enum Question<'a> {
+pub(crate) enum Question<'a> {
     Get(DataKey, Part),
     Page(&'a PageRequest),
     Count,
 }
 
 impl<'a> Question<'a> {
-    fn of(query: &'a Query) -> Self {
+    pub(crate) fn of(query: &'a Query) -> Self {
         match query {
             Query::Get { key, part } => Self::Get(DataKey::of(key), *part),
             Query::Page(request) => Self::Page(request),

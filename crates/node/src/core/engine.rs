@@ -13,7 +13,6 @@ use bytes::Bytes;
 use simpledynamo_chain::{
     Asked, Damaged, Effects, Envelope, Event, Ignored, Node, Now, Operation, Outcome, Query, Reading,
 };
-use simpledynamo_ring::Token;
 use simpledynamo_topology::{Epoch, PartitionId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
@@ -193,25 +192,43 @@ impl Engine {
     /// Reads a key: answered at once, or [`Engine::on_answer`] takes who waits for it.
     pub(crate) fn read(&self, query: Query) -> Answer {
         let Query::Get { key, .. } = &query else { unreachable!("other questions name their partition") };
-        let partition =
-            self.look(|node| PartitionId::at(node.topology().ring().partition_of(Token::of(key))));
-        self.ask(partition, query)
+        let partition = || self.look(|node| node.partition_of(key));
+        #[cfg(feature = "sabotage")]
+        if let Some(reading) = self.look(|node| crate::sabotage::dirty(node, partition(), &query)) {
+            return Answer::Now(reading);
+        }
+        let mut effects = self.effects.borrow_mut();
+        let asked = self.node.borrow_mut().read(self.now(), query.clone(), &self.records, &mut effects);
+        drop(effects);
+        self.release(asked).unwrap_or_else(|| self.forward(partition(), query.clone()))
     }
 
     /// Asks a member of a partition, as [`Engine::read`].
     fn ask(&self, partition: PartitionId, query: Query) -> Answer {
-        let mut effects = self.effects.borrow_mut();
-        let mut node = self.node.borrow_mut();
         #[cfg(feature = "sabotage")]
-        if let Some(reading) = crate::sabotage::dirty(&node, partition, &query) {
+        if let Some(reading) = self.look(|node| crate::sabotage::dirty(node, partition, &query)) {
             return Answer::Now(reading);
         }
-        match node.ask(self.now(), partition, query.clone(), &self.records, &mut effects) {
-            // The clock is read again after the value was captured: the lease must still have been valid then (I7).
-            Asked::Captured(reading) if node.has_lease(clock::boot_millis()) => Answer::Now(reading),
-            Asked::Captured(_) => Answer::Later(node.forward(self.now(), partition, query, &mut effects)),
-            Asked::Pending(request) => Answer::Later(request),
+        let mut effects = self.effects.borrow_mut();
+        let asked =
+            self.node.borrow_mut().ask(self.now(), partition, query.clone(), &self.records, &mut effects);
+        drop(effects);
+        self.release(asked).unwrap_or_else(|| self.forward(partition, query))
+    }
+
+    /// What was captured may be answered if the lease is still valid by a look at the clock after the capture (I7).
+    fn release(&self, asked: Asked) -> Option<Answer> {
+        match asked {
+            Asked::Captured(reading) => {
+                self.look(|node| node.has_lease(clock::boot_millis())).then_some(Answer::Now(reading))
+            }
+            Asked::Pending(request) => Some(Answer::Later(request)),
         }
+    }
+
+    fn forward(&self, partition: PartitionId, query: Query) -> Answer {
+        let mut effects = self.effects.borrow_mut();
+        Answer::Later(self.node.borrow_mut().forward(self.now(), partition, query, &mut effects))
     }
 
     /// The waiter is called when the request is answered. To be called before the task yields.
