@@ -6,13 +6,16 @@ use crate::servers::Target;
 /// Measures of the picture, in pixels.
 const BAR: f64 = 14.0;
 const GROUP_GAP: f64 = 18.0;
-const LEFT: f64 = 60.0;
+const LEFT_MIN: f64 = 60.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 64.0;
 const PLOT_HEIGHT: f64 = 320.0;
-/// Room for the cells' names, which stand at an angle below the bars.
-const NAMES: f64 = 190.0;
+const BOTTOM: f64 = 30.0;
 const WIDTH_MIN: f64 = 560.0;
+
+/// Cells' names end below their bars, turned by this, in degrees. A letter takes this much of their length.
+const TURN: f64 = 50.0;
+const LETTER: f64 = 6.0;
 
 /// Where lines are drawn across, as far as the axis reaches.
 const LINES: [f64; 13] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
@@ -59,44 +62,50 @@ pub(crate) fn draw(results: &[CellResult]) -> String {
         .collect();
     let axis = Axis::around(&ratios);
     let group = BAR * others.len() as f64 + GROUP_GAP;
-    let width = (LEFT + group * results.len() as f64 + RIGHT).max(WIDTH_MIN);
-    let height = TOP + PLOT_HEIGHT + NAMES;
+    let lengths: Vec<f64> =
+        results.iter().map(|result| LETTER * result.cell.to_string().len() as f64).collect();
+    // Names reach to the left of their bars, and those of the first cells beyond the first bar.
+    let reach = |place: usize| lengths[place] * TURN.to_radians().cos() - group * place as f64;
+    let left = (0..lengths.len()).map(reach).fold(LEFT_MIN, f64::max);
+    let width = (left + group * results.len() as f64 + RIGHT).max(WIDTH_MIN);
+    let names = lengths.iter().copied().fold(0.0, f64::max) * TURN.to_radians().sin();
+    let height = TOP + PLOT_HEIGHT + names + BOTTOM;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#222\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">Five nodes: operations per second, times those of ...</text>\n"
+         <text x=\"{left:.0}\" y=\"20\" font-size=\"14\">Five nodes: operations per second, times those of ...</text>\n"
     );
-    legend(&others, &mut svg);
-    lines(axis, width, &mut svg);
+    legend(&others, left, &mut svg);
+    lines(axis, left, width - RIGHT, &mut svg);
     for (place, result) in results.iter().enumerate() {
-        let x = LEFT + GROUP_GAP / 2.0 + group * place as f64;
+        let x = left + GROUP_GAP / 2.0 + group * place as f64;
         bars(result, &others, axis, x, &mut svg);
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-fn legend(others: &[(Target, &str)], svg: &mut String) {
+fn legend(others: &[(Target, &str)], left: f64, svg: &mut String) {
     for (place, (target, colour)) in others.iter().enumerate() {
-        let x = LEFT + 165.0 * place as f64;
+        let x = left + 165.0 * place as f64;
         svg.push_str(&format!(
-            "<rect x=\"{x}\" y=\"32\" width=\"12\" height=\"12\" fill=\"{colour}\"/>\
-             <text x=\"{}\" y=\"42\">{}</text>\n",
+            "<rect x=\"{x:.1}\" y=\"32\" width=\"12\" height=\"12\" fill=\"{colour}\"/>\
+             <text x=\"{:.1}\" y=\"42\">{}</text>\n",
             x + 17.0,
             target.name()
         ));
     }
 }
 
-fn lines(axis: Axis, width: f64, svg: &mut String) {
+fn lines(axis: Axis, left: f64, right: f64, svg: &mut String) {
     for line in LINES.into_iter().filter(|line| (axis.least..=axis.most).contains(line)) {
-        let (y, right) = (axis.y(line), width - RIGHT);
+        let y = axis.y(line);
         let colour = if line == 1.0 { "#222" } else { "#ddd" };
         svg.push_str(&format!(
-            "<line x1=\"{LEFT}\" x2=\"{right:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{line}</text>\n",
-            LEFT - 6.0,
+            "<line x1=\"{left:.1}\" x2=\"{right:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{line}</text>\n",
+            left - 6.0,
             y + 4.0
         ));
     }
@@ -126,7 +135,7 @@ fn bars(result: &CellResult, others: &[(Target, &str)], axis: Axis, left: f64, s
     }
     let (x, y) = (left + BAR * others.len() as f64 / 2.0, TOP + PLOT_HEIGHT + 14.0);
     svg.push_str(&format!(
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" transform=\"rotate(-50 {x:.1} {y:.1})\">{}</text>\n",
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" transform=\"rotate(-{TURN} {x:.1} {y:.1})\">{}</text>\n",
         result.cell
     ));
 }

@@ -107,17 +107,9 @@ fn report(options: &Options, comparison: &Comparison, load_before: &str) -> Resu
 fn tables(options: &Options, comparison: &Comparison, judged: &[Judged], load_before: &str) -> String {
     let errors = table::errors(&comparison.results);
     let errors = if errors.is_empty() { errors } else { format!("\nErrors:\n\n{errors}") };
-    let generator: Vec<f64> = comparison
-        .results
-        .iter()
-        .flat_map(|result| {
-            result.samples.keys().filter_map(|target| result.median(*target, results::GENERATOR_CPU))
-        })
-        .collect();
     format!(
         "{} processors, load average before: {load_before}; medians of {} runs of {} s, alternating; {} keys.\n\n\
-         {}{errors}\n{}\n{}\n\
-         The load generator itself took {:.1} to {:.1} us of processor time for an operation.\n",
+         {}{errors}\n{}\n{}",
         processors(),
         options.runs,
         options.seconds,
@@ -125,8 +117,6 @@ fn tables(options: &Options, comparison: &Comparison, judged: &[Judged], load_be
         table::cells(&comparison.results),
         table::aims(judged),
         table::memory(comparison.memory),
-        generator.iter().copied().fold(f64::INFINITY, f64::min),
-        generator.iter().copied().fold(0.0, f64::max),
     )
 }
 

@@ -9,7 +9,8 @@ use clap::Parser;
 /// Everything runs on this machine, in one temporary folder, and shares its processors with the load: compare figures of
 /// one run with each other, not with those of another machine.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "compare", max_term_width = 100)]
+// `run` names programs and folders first, and what is asked for besides comes after.
+#[command(name = "compare", max_term_width = 100, args_override_self = true)]
 pub(crate) struct Options {
     /// How often each cell is measured on each target, in turn; medians are shown.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -144,7 +144,7 @@ pub(crate) mod tests {
             misses: 0,
             errors: BTreeMap::new(),
             cpu_us: 1.0,
-            generator_cpu_us: 1.0,
+            generator_cpu_us: 0.5,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::aim::Judged;
-use crate::results::{CPU, CellResult, Memory, P50, P99, PER_SECOND};
+use crate::results::{CPU, CellResult, GENERATOR_CPU, Memory, P50, P99, PER_SECOND};
 use crate::servers::Target;
 
 /// Put to a figure whose target gave errors or did not answer.
@@ -12,8 +12,8 @@ const ERRORED: &str = "**ERRORS**";
 /// One row for each cell and target.
 pub(crate) fn cells(results: &[CellResult]) -> String {
     let mut text =
-        "| cell | target | per second | p50 ms | p99 ms | CPU us/op | errors | we, times theirs |\n\
-                    |---|---|---:|---:|---:|---:|---:|---:|\n"
+        "| cell | target | per second | p50 ms | p99 ms | CPU us/op | load's CPU us/op | errors | we, times theirs |\n\
+                    |---|---|---:|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
     for result in results {
         for (place, target) in result.samples.keys().enumerate() {
@@ -39,11 +39,12 @@ fn row(name: &str, result: &CellResult, target: Target) -> String {
         _ => String::new(),
     };
     format!(
-        "| {name} | {} | {per_second} | {} | {} | {} | {errors} | {ratio} |\n",
+        "| {name} | {} | {per_second} | {} | {} | {} | {} | {errors} | {ratio} |\n",
         target.name(),
         figure(P50, 3),
         figure(P99, 3),
         figure(CPU, 1),
+        figure(GENERATOR_CPU, 1),
     )
 }
 
@@ -126,9 +127,9 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "| writes, 64 connections | five nodes | 10,000 | 0.500 | 1.000 | 1.0 | 0 |  |",
-                "|  | five-node etcd | 2,500 | 1.500 | 3.000 | 1.0 | 1,234 **ERRORS** | 4.00 |",
-                "|  | redis-server, always | 0 | 0.000 | 0.000 | 1.0 | 0 **ERRORS** |  |",
+                "| writes, 64 connections | five nodes | 10,000 | 0.500 | 1.000 | 1.0 | 0.5 | 0 |  |",
+                "|  | five-node etcd | 2,500 | 1.500 | 3.000 | 1.0 | 0.5 | 1,234 **ERRORS** | 4.00 |",
+                "|  | redis-server, always | 0 | 0.000 | 0.000 | 1.0 | 0.5 | 0 **ERRORS** |  |",
             ]
         );
         assert_eq!(errors(&[result]), "- writes, 64 connections, five-node etcd: GRPC-8\n");
