@@ -23,7 +23,7 @@ pub(super) struct Process {
 
 #[derive(Debug)]
 enum Kind {
-    Node(NodeProcess),
+    Node(Box<NodeProcess>),
     Other(Child),
 }
 
@@ -62,7 +62,7 @@ impl Process {
     /// A node that was started already.
     pub(super) fn node(node: NodeProcess) -> Self {
         let log = node.folder().log_file.clone();
-        Self { name: format!("node {}", node.name()), log, child: Kind::Node(node) }
+        Self { name: format!("node {}", node.name()), log, child: Kind::Node(Box::new(node)) }
     }
 
     pub(super) fn pid(&self) -> u32 {
