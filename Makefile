@@ -19,6 +19,7 @@ help: ## Lists these commands
 
 verify: ## Checks format, lints, documentation and dependencies; changes nothing
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/compare/Cargo.toml --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	cargo clippy $(CARGO_FLAGS) --package simpledynamo-cli --features sabotage --lib --bin simpledynamo-sabotaged -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --quiet
@@ -33,6 +34,7 @@ verify: ## Checks format, lints, documentation and dependencies; changes nothing
 
 fix: ## Formats, and applies what clippy can correct by itself
 	cargo fmt --all
+	cargo fmt --manifest-path benches/compare/Cargo.toml
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets --fix --allow-dirty --allow-staged
 
 # One set of features for everything, so that no crate is compiled twice.
@@ -76,9 +78,8 @@ e2e: build sabotaged ## End-to-end tests of the binary; ARGS="-k durability" cho
 sabotaged:
 	cargo build $(CARGO_FLAGS) --package simpledynamo-cli --features sabotage --bin simpledynamo-sabotaged
 
-bench: ## Measures a throw-away ring in a release build, beside redis-server if that is installed; ARGS="--runs 1"
-	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli
-	benches/marks.py --binary $(TARGET)/release/simpledynamo $(ARGS)
+bench: ## Measures a throw-away ring beside a five-node etcd and redis-servers, which it installs; ARGS="--runs 1"
+	benches/compare/run $(ARGS)
 
 nightly: ## Runs verify with drawn seeds for NIGHTLY_SECONDS=3600, and keeps the reports of runs that found something
 	cargo build $(CARGO_FLAGS) --release --package simpledynamo-cli

@@ -228,6 +228,21 @@ pub(crate) enum Distribution {
     Zipfian,
 }
 
+/// A core workload of YCSB; E is missing, since it scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum YcsbWorkload {
+    /// 50 % reads, 50 % writes; zipfian.
+    A,
+    /// 95 % reads, 5 % writes; zipfian.
+    B,
+    /// 100 % reads; zipfian.
+    C,
+    /// 95 % reads, of the latest keys above all; 5 % writes of new keys.
+    D,
+    /// 50 % reads, 50 % reads that are each followed by a write of the same key; zipfian.
+    F,
+}
+
 /// Measure a ring, or any other server that speaks Redis's protocol: each client sends, waits, sends again.
 ///
 /// Keys named key:000000000000 and on are written over.
@@ -265,6 +280,9 @@ pub(crate) struct BenchOptions {
     /// How often each key is chosen.
     #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
     pub(crate) distribution: Distribution,
+    /// A workload of YCSB, instead of --reads and --distribution.
+    #[arg(long, value_enum, conflicts_with_all = ["reads", "distribution"])]
+    pub(crate) workload: Option<YcsbWorkload>,
     /// How long to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) seconds: u32,

@@ -93,3 +93,14 @@ pub(crate) fn grouped(number: u64) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart() {
+        let texts: Vec<String> = [0, 999, 1000, 1_234_567].map(grouped).to_vec();
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+    }
+}

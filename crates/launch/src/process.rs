@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -69,11 +70,9 @@ impl NodeProcess {
     /// # Errors
     /// When the process or its log cannot be had.
     pub fn start_within(folder: &NodeFolder, end: End, command: &[String]) -> Result<Self, LaunchError> {
-        let name = &folder.config.node.name;
-        let failed = |source| LaunchError::Start { node: name.clone(), source };
-        let log = File::options().append(true).open(&folder.log_file).map_err(failed)?;
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut command = match command {
+        let program = std::env::current_exe()
+            .map_err(|source| LaunchError::Start { node: folder.config.node.name.clone(), source })?;
+        let command = match command {
             [] => Command::new(program),
             [first, rest @ ..] => {
                 let mut command = Command::new(first);
@@ -81,6 +80,20 @@ impl NodeProcess {
                 command
             }
         };
+        Self::spawn(folder, end, command)
+    }
+
+    /// As [`NodeProcess::start`], of another program than the one that this process runs.
+    ///
+    /// # Errors
+    /// When the process or its log cannot be had.
+    pub fn start_program(program: &Path, folder: &NodeFolder, end: End) -> Result<Self, LaunchError> {
+        Self::spawn(folder, end, Command::new(program))
+    }
+
+    fn spawn(folder: &NodeFolder, end: End, mut command: Command) -> Result<Self, LaunchError> {
+        let failed = |source| LaunchError::Start { node: folder.config.node.name.clone(), source };
+        let log = File::options().append(true).open(&folder.log_file).map_err(failed)?;
         command.arg("serve").arg("--config").arg(&folder.config_file);
         if end == End::WithParent {
             command.arg("--die-with-parent").arg(std::process::id().to_string());

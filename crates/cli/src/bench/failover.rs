@@ -8,7 +8,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `ring` | the ring and its processes |
-//! | `keys`, `load` | the clients |
+//! | `keys`, `load`, `connection` | the clients |
 //! | `gaps`, `tally` | what they count |
 //! | `bulk` | many writes at once |
 //! | `health` | what nodes say of the ring |
@@ -16,6 +16,7 @@
 //! | `report` | its result |
 
 mod bulk;
+mod connection;
 mod gaps;
 mod health;
 mod keys;

@@ -3,12 +3,10 @@
 use comfy_table::CellAlignment;
 use hdrhistogram::Histogram;
 use serde_json::json;
+use simpledynamo_load::{Distribution, Mix, Tally};
 
-use crate::arguments::{BenchOptions, Distribution, ReportFormat};
-pub(super) use crate::terminal::grouped;
-use crate::terminal::table;
-
-use super::Tally;
+use crate::arguments::{BenchOptions, ReportFormat};
+use crate::terminal::{grouped, table};
 
 /// The percentiles shown, with their names.
 const PERCENTILES: [(f64, &str); 3] = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99.9")];
@@ -32,7 +30,7 @@ pub(super) fn errors_line(tally: &Tally) -> String {
 
 fn for_people(options: &BenchOptions, tally: &Tally) -> String {
     let mut rows = table(&["", "Operations", "Per second", "p50 ms", "p99 ms", "p99.9 ms", "Max ms"]);
-    let mixed = !tally.reads.latencies.is_empty() && !tally.writes.latencies.is_empty();
+    let mixed = !tally.reads.is_empty() && !tally.writes.is_empty();
     for (name, latencies) in parts(tally) {
         if latencies.is_empty() || (name == "all" && !mixed) {
             continue;
@@ -51,11 +49,11 @@ fn for_people(options: &BenchOptions, tally: &Tally) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     });
     let mut text = format!(
-        "{}\n\n{} clients, pipeline {}, {} % reads, values of {} bytes, {} keys ({}), {} s\n",
+        "{}\n\n{} clients, pipeline {}, {}, values of {} bytes, {} keys ({}), {} s\n",
         rows.trim_fmt(),
         options.clients,
         options.pipeline,
-        options.reads,
+        operations(options),
         options.value_size,
         grouped(options.keys),
         distribution(options),
@@ -87,23 +85,26 @@ fn for_programs(options: &BenchOptions, tally: &Tally) -> serde_json::Value {
     let parts: serde_json::Map<String, serde_json::Value> =
         parts(tally).iter().map(|(name, latencies)| ((*name).to_owned(), part(latencies))).collect();
     let mut report = serde_json::Value::Object(parts);
+    let mix = options.load_workload().mix;
     report["read_misses"] = json!(tally.misses);
     report["errors"] = json!(tally.errors);
     report["workload"] = json!({
         "nodes": options.nodes, "clients": options.clients, "pipeline": options.pipeline,
-        "reads_percent": options.reads, "value_size": options.value_size, "keys": options.keys,
+        "reads_percent": mix.reads, "value_size": options.value_size, "keys": options.keys,
         "distribution": distribution(options), "seconds": options.seconds, "warmup_seconds": options.warmup,
         "loaded": options.load, "seed": options.seed,
     });
+    if let Some(ycsb) = options.ycsb() {
+        report["workload"]["ycsb"] = json!(ycsb.letter().to_string());
+        report["workload"]["inserts_percent"] = json!(mix.inserts);
+        report["workload"]["read_modify_writes_percent"] = json!(mix.read_modify_writes);
+    }
     report
 }
 
 /// Reads, writes, and both together.
 fn parts(tally: &Tally) -> [(&'static str, Histogram<u64>); 3] {
-    let (reads, writes) = (tally.reads.latencies.clone(), tally.writes.latencies.clone());
-    let mut all = reads.clone();
-    all.add(&writes).expect("both have the same bounds");
-    [("reads", reads), ("writes", writes), ("all", all)]
+    [("reads", tally.reads.clone()), ("writes", tally.writes.clone()), ("all", tally.all())]
 }
 
 fn per_second(options: &BenchOptions, latencies: &Histogram<u64>) -> f64 {
@@ -115,19 +116,22 @@ fn millis(micros: u64) -> f64 {
 }
 
 fn distribution(options: &BenchOptions) -> &'static str {
-    match options.distribution {
+    match options.load_workload().distribution {
         Distribution::Uniform => "uniform",
         Distribution::Zipfian => "zipfian",
+        Distribution::Latest => "latest",
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_stand_apart() {
-        let texts: Vec<String> = [0, 999, 1000, 1_234_567].map(grouped).to_vec();
-        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+/// The kinds of operations, for people.
+fn operations(options: &BenchOptions) -> String {
+    let Mix { reads, inserts, read_modify_writes, .. } = options.load_workload().mix;
+    let mut text = options.ycsb().map_or(String::new(), |ycsb| format!("YCSB {}: ", ycsb.letter()));
+    text.push_str(&format!("{reads} % reads"));
+    for (share, name) in [(inserts, "insertions"), (read_modify_writes, "read-modify-writes")] {
+        if share > 0 {
+            text.push_str(&format!(" and {share} % {name}"));
+        }
     }
+    text
 }

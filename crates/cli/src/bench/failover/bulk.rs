@@ -5,16 +5,19 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use simpledynamo_load::{Clients, Loading, Payload, Resp, Tally};
 
-use crate::bench::workload::{Loading, Source};
-use crate::bench::{Setup, Tally, join, report, spawn_clients};
+use crate::bench::report::errors_line;
 use crate::failure::Failure;
+use crate::terminal::grouped;
+
+use super::connection::Setup;
 
 /// Connections, over all nodes that take clients.
 const CLIENTS: u32 = 32;
 
 /// Requests that each of them sends at once.
-pub(super) const PIPELINE: usize = 64;
+const PIPELINE: usize = 64;
 
 /// Writes may fail while a node is away, but when so many did there is nothing to be measured.
 const FAILURES_MAX: u64 = 1000;
@@ -32,35 +35,37 @@ pub(super) async fn write(
     what: &str,
     bar: &ProgressBar,
 ) -> Result<u64, Failure> {
-    let loading = Loading::new(count, value_size, seed);
+    let loading = Loading::new(count);
+    let password = setup.password.as_ref().map(|password| password.as_bytes());
+    let clients = Clients {
+        protocol: Resp::new(Payload::new(value_size as usize, seed), seed, password),
+        servers: setup.nodes,
+        count: CLIENTS,
+        pipeline: PIPELINE,
+    };
     let tally = Rc::new(RefCell::new(Tally::new(Instant::now())));
-    let clients = spawn_clients(CLIENTS, setup, &tally, |_| Source::Loading(loading.clone()));
     let watch = async {
         loop {
             tokio::time::sleep(POLL).await;
             let tally = tally.borrow();
-            bar.set_message(format!(
-                "{what}: {} of {}",
-                report::grouped(tally.replies),
-                report::grouped(count)
-            ));
-            if tally.errors.values().sum::<u64>() > FAILURES_MAX {
+            bar.set_message(format!("{what}: {} of {}", grouped(tally.replies), grouped(count)));
+            if tally.errors_total() > FAILURES_MAX {
                 loading.stop();
             }
         }
     };
     tokio::select! {
-        () = join(clients) => {}
+        () = clients.run(&tally, |_| loading.clone()) => {}
         () = watch => {}
     }
     let tally = tally.borrow();
-    let written = tally.writes.latencies.len();
-    if tally.errors.values().sum::<u64>() > FAILURES_MAX {
+    let written = tally.writes.len();
+    if tally.errors_total() > FAILURES_MAX {
         return Err(Failure::Unavailable(format!(
             "{what} failed after {} of {}: {}; a version without failover cannot write while a node is away",
-            report::grouped(written),
-            report::grouped(count),
-            report::errors_line(&tally)
+            grouped(written),
+            grouped(count),
+            errors_line(&tally)
         )));
     }
     Ok(written)

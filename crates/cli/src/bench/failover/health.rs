@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use simpledynamo_wire::resp::Value;
 
-use crate::bench::Setup;
-use crate::bench::connection::Connection;
+use super::connection::{Connection, Setup};
 
 /// How often nodes are asked.
 const POLL: Duration = Duration::from_millis(20);

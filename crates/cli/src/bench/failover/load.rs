@@ -8,10 +8,9 @@ use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::resp::{Value, encode_command};
 use tokio::task::JoinSet;
 
-use crate::bench::Setup;
-use crate::bench::connection::{Connection, Unanswered};
 use crate::failure::Failure;
 
+use super::connection::{Connection, Setup, Unanswered};
 use super::keys::Plan;
 use super::tally::{Kind, Tally};
 

@@ -7,7 +7,7 @@ use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 
 use crate::arguments::{FailoverOptions, Fault, ReportFormat};
-use crate::bench::report::grouped;
+use crate::terminal::grouped;
 use crate::terminal::table;
 
 use super::gaps::{Cause, Longest};

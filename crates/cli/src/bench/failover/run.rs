@@ -7,10 +7,10 @@ use indicatif::ProgressBar;
 use rustix::process::Signal;
 
 use crate::arguments::{FailoverOptions, Fault, Victim};
-use crate::bench::Setup;
 use crate::failure::Failure;
 
 use super::bulk;
+use super::connection::Setup;
 use super::health::{self, View};
 use super::keys;
 use super::load::Load;
@@ -111,7 +111,7 @@ pub(super) async fn fill(
     ring: &TestRing,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
-    let setup = Setup { pipeline: bulk::PIPELINE, ..setup(ring.addresses(), ring) };
+    let setup = setup(ring.addresses(), ring);
     let written =
         bulk::write(setup, options.pairs, options.value_size, PAIRS_SEED, "loading pairs", bar).await?;
     if written == options.pairs {
@@ -124,7 +124,7 @@ pub(super) async fn fill(
 }
 
 fn setup(nodes: Vec<String>, ring: &TestRing) -> Setup {
-    Setup { nodes, password: ring.password(), pipeline: 1 }
+    Setup { nodes, password: ring.password() }
 }
 
 /// The node that is hit, as a position in the configuration.
@@ -196,7 +196,7 @@ impl Course<'_> {
         }
         let missed = match self.options.fault {
             Fault::Recovery => {
-                let setup = Setup { pipeline: bulk::PIPELINE, ..setup(survivors, self.ring) };
+                let setup = setup(survivors, self.ring);
                 let (count, size) = (self.options.missed, self.options.value_size);
                 let what = "writing while the node is away";
                 Some(bulk::write(setup, count, size, MISSED_SEED, what, self.bar).await?)

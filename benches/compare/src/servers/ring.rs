@@ -1,0 +1,27 @@
+//! The ring of five nodes.
+
+use std::path::Path;
+
+use simpledynamo_launch::{End, NodeFolder, NodeProcess, free_cluster};
+
+use crate::failure::Failure;
+
+use super::process::{self, Process};
+use super::{Servers, Target};
+
+/// A node says by a line of `INFO` that every partition is served.
+const QUESTION: &str = "INFO simpledynamo\r\n";
+const SERVING: &str = "simpledynamo_serving:1\r\n";
+
+/// Starts the classic nodes with their default configuration, and returns once all serve.
+pub(super) async fn start(binary: &Path, folder: &Path) -> Result<Servers, Failure> {
+    let version = process::version(binary, &["--version"])
+        .ok_or_else(|| Failure::NoBinary { name: binary.display().to_string() })?;
+    let cluster = free_cluster()?;
+    let mut processes = Vec::new();
+    for node in &NodeFolder::prepare(&folder.join("ring"), &cluster, |_| {})? {
+        processes.push(Process::node(NodeProcess::start_program(binary, node, End::WithParent)?));
+    }
+    let addresses = cluster.nodes.iter().map(|node| node.client.to_string()).collect();
+    Servers { target: Target::Ring, addresses, version, processes }.ready(QUESTION, SERVING).await
+}
