@@ -7,7 +7,9 @@
 //! the whole chain slows down instead of filling memory. The **reader** reads old parts of the log, and pages of
 //! snapshots of the data, which joiners are sent: so a node that recovers never holds up those that serve.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -20,6 +22,7 @@ use simpledynamo_topology::PartitionId;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Durability;
+use crate::core::held::{Held, Released};
 use crate::core::pulse::Pulse;
 use crate::fatal;
 
@@ -49,8 +52,6 @@ const PAGE_BYTES: usize = 1 << 20;
 pub(crate) enum Done {
     /// These changes are durable.
     Persisted(Vec<Persist>),
-    /// The data has come this far.
-    Applied(BTreeMap<PartitionId, Applied>),
     /// A page of a copy is in the data.
     PageApplied { partition: PartitionId, attachment: u64, number: u32 },
     /// Entries were read for a joiner; `None` if the log no longer has them.
@@ -76,7 +77,23 @@ enum WriterJob {
 pub(crate) struct Disk {
     writer: Sender<WriterJob>,
     reader: Sender<ReaderJob>,
+    progress: Arc<Progress>,
+    held: RefCell<Held>,
     threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// How far the data has come. Looked at now and then: nobody waits for it.
+#[derive(Default)]
+struct Progress(Mutex<BTreeMap<PartitionId, Applied>>);
+
+impl Progress {
+    fn note(&self, applied: BTreeMap<PartitionId, Applied>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(applied);
+    }
+
+    fn take(&self) -> BTreeMap<PartitionId, Applied> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Bytes of entries handed to the applier that it has not applied yet.
@@ -118,6 +135,7 @@ impl Disk {
         let (applier, clean) = mpsc::channel();
         let (reader, wanted) = mpsc::channel();
         let backlog = Arc::new(Backlog::default());
+        let progress = Arc::new(Progress::default());
         let log_writer = Writer {
             log,
             sync: SyncPolicy::of(durability),
@@ -132,6 +150,7 @@ impl Disk {
             data: data.clone(),
             ring: Arc::clone(ring),
             backlog: Arc::clone(&backlog),
+            progress: Arc::clone(&progress),
             done: done.clone(),
             writer: writer.clone(),
             unsynced: 0,
@@ -144,7 +163,7 @@ impl Disk {
         ];
         // Nobody waits for its end: it only reads.
         spawn("recovery", move || joiners_reader.run(&wanted));
-        Self { writer, reader, threads }
+        Self { writer, reader, progress, held: RefCell::default(), threads }
     }
 
     /// Asks for entries to be read from the log.
@@ -157,19 +176,37 @@ impl Disk {
         let _ = self.reader.send(ReaderJob::Copy(step));
     }
 
-    /// Asks for changes to be made durable.
-    pub(crate) fn persist(&self, changes: Vec<Persist>) {
-        // The writer ends only with the process or after `close`.
-        let _ = self.writer.send(WriterJob::Persist(changes));
+    /// Asks for changes to be made durable, and for changes to the data behind those to the log. What nobody waits for
+    /// is held back.
+    pub(crate) fn write(&self, persist: Vec<Persist>, apply: Vec<Apply>) {
+        let released = self.held.borrow_mut().take(persist, apply);
+        self.hand_over(released);
     }
 
-    /// Asks for changes to the data, behind the changes to the log that were asked for before.
-    pub(crate) fn apply(&self, changes: Vec<Apply>) {
-        let _ = self.writer.send(WriterJob::Apply(changes));
+    /// Hands over what was held back.
+    pub(crate) fn flush(&self) {
+        let released = self.held.borrow_mut().release();
+        self.hand_over(released);
+    }
+
+    fn hand_over(&self, released: Released) {
+        // The writer ends only with the process or after `close`.
+        if !released.persist.is_empty() {
+            let _ = self.writer.send(WriterJob::Persist(released.persist));
+        }
+        if !released.apply.is_empty() {
+            let _ = self.writer.send(WriterJob::Apply(released.apply));
+        }
+    }
+
+    /// How far the data has come since this was asked last.
+    pub(crate) fn take_applied(&self) -> BTreeMap<PartitionId, Applied> {
+        self.progress.take()
     }
 
     /// Finishes what was asked for, makes all of it durable, and ends the threads that write.
     pub(crate) fn close(self) {
+        self.flush();
         let _ = self.writer.send(WriterJob::Close);
         for thread in self.threads {
             // A thread that panicked has ended the process already.
@@ -314,7 +351,7 @@ impl<L: Log> Writer<L> {
             self.log.sync().unwrap_or_else(|error| fatal::stop_for(&error));
         }
         if !self.held.is_empty() {
-            let held = std::mem::take(&mut self.held);
+            let held = mem::take(&mut self.held);
             self.hand_on(held);
         }
     }
@@ -327,7 +364,7 @@ impl<L: Log> Writer<L> {
 }
 
 /// Bytes that a change to the data holds, roughly.
-fn weight(change: &Apply) -> usize {
+pub(super) fn weight(change: &Apply) -> usize {
     match change {
         Apply::Entry(_, entry) => entry.weight(),
         Apply::Page { page, .. } => {
@@ -340,6 +377,7 @@ struct Applier<D> {
     data: D,
     ring: Arc<Ring>,
     backlog: Arc<Backlog>,
+    progress: Arc<Progress>,
     done: UnboundedSender<Done>,
     writer: Sender<WriterJob>,
     /// Bytes applied since the data was last made durable.
@@ -359,11 +397,11 @@ impl<D: Data> Applier<D> {
                     Apply::Entry(partition, entry) => {
                         entries.push((partition, entry));
                         if entries.len() == APPLY_BATCH_MAX {
-                            self.apply(&std::mem::take(&mut entries));
+                            self.apply(&mem::take(&mut entries));
                         }
                     }
                     Apply::Page { partition, attachment, page } => {
-                        self.apply(&std::mem::take(&mut entries));
+                        self.apply(&mem::take(&mut entries));
                         self.install(partition, attachment, &page);
                     }
                 }
@@ -382,7 +420,7 @@ impl<D: Data> Applier<D> {
         }
         let applied = self.data.apply(batch).unwrap_or_else(|error| fatal::stop_for(&error));
         self.count(batch.iter().map(|(_, entry)| entry.weight()).sum());
-        let _ = self.done.send(Done::Applied(applied));
+        self.progress.note(applied);
     }
 
     fn install(&mut self, partition: PartitionId, attachment: u64, page: &Arc<CopyPage>) {

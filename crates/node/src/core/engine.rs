@@ -308,8 +308,9 @@ impl Engine {
                 biased;
                 work = done.recv() => match work {
                     Some(Done::Persisted(changes)) => self.take(Event::Persisted(changes)),
-                    Some(Done::Applied(applied)) => self.take(Event::Applied(applied)),
                     Some(Done::PageApplied { partition, attachment, number }) => {
+                        // What was applied before the page is told before it.
+                        self.hear_applied();
                         self.take(Event::PageApplied { partition, attachment, number });
                     }
                     Some(Done::Fetched { partition, attachment, entries }) => {
@@ -321,11 +322,23 @@ impl Engine {
                     None => return,
                 },
                 _ = tick.tick() => {
+                    self.hear_applied();
                     self.take(Event::Tick);
+                    if let Some(disk) = &*self.disk.borrow() {
+                        disk.flush();
+                    }
                     let node = self.node.borrow();
                     self.control.tell(node.offers(), node.suspects());
                 }
             }
+        }
+    }
+
+    /// Tells the core how far the data has come.
+    fn hear_applied(&self) {
+        let applied = self.disk.borrow().as_ref().map(Disk::take_applied).unwrap_or_default();
+        if !applied.is_empty() {
+            self.take(Event::Applied(applied));
         }
     }
 
@@ -352,11 +365,8 @@ impl Engine {
         }
         self.outlets.wake();
         if let Some(disk) = &*self.disk.borrow() {
-            if !effects.persist.is_empty() {
-                disk.persist(effects.persist);
-            }
-            if !effects.apply.is_empty() {
-                disk.apply(effects.apply);
+            if !effects.persist.is_empty() || !effects.apply.is_empty() {
+                disk.write(effects.persist, effects.apply);
             }
             effects.fetch.into_iter().for_each(|fetch| disk.fetch(fetch));
             effects.copy.into_iter().for_each(|step| disk.copy(step));

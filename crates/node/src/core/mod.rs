@@ -2,5 +2,6 @@
 
 pub(crate) mod disk;
 pub(crate) mod engine;
+mod held;
 pub(crate) mod pulse;
 pub(crate) mod view;
