@@ -5,17 +5,25 @@
 //! in the same step in which the cache learns what it left behind ([`Cache::applied`]). A copy of a whole partition
 //! replaces the data from under it, and begins by forgetting everything ([`Cache::clear`]).
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use bytes::Bytes;
 use quick_cache::unsync::{Cache as Pairs, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use crate::{Change, DataKey, Entry, Record, Records};
 
 /// Longer values are left to the data, which hands them out without a copy: a few of them would push out thousands of
 /// ordinary pairs.
 const VALUE_MAX: usize = 16 * 1024;
+
+/// Shorter values are copied for whoever reads them: a shared one would have its count of owners in a place of its own, and
+/// to fetch that from memory takes longer than the copy.
+const COPIED_VALUE_MAX: usize = 1_024;
+
+/// Keys up to this length, with the eight bytes of their token, lie in the table itself. Longer ones cost one more look
+/// into memory.
+const INLINE_KEY_MAX: usize = 47;
 
 /// Bytes that a pair takes beside its key and value, roughly: two allocations, the places in the cache and in its table.
 const PAIR_OVERHEAD: u64 = 200;
@@ -27,7 +35,7 @@ const PAIRS_AT_FIRST: usize = 64;
 ///
 /// Invariant: a pair that no entry of the log touches is either not here, or here as the data holds it.
 pub(crate) struct Cache {
-    pairs: Pairs<DataKey, Option<Record>, Weight, BuildHasherDefault<PrefixHasher>>,
+    pairs: Pairs<Key, Option<Record>, Weight, BuildHasherDefault<PrefixHasher>>,
 }
 
 impl Cache {
@@ -47,11 +55,11 @@ impl Cache {
     pub(crate) fn get(&mut self, key: &DataKey, records: &dyn Records) -> Option<Record> {
         if let Some(record) = self.pairs.get(key) {
             debug_assert_eq!(*record, records.get(key), "the cache is as the data is");
-            return record.clone();
+            return record.as_ref().map(copy);
         }
         let record = records.get(key);
         if record.as_ref().is_none_or(|record| record.value.len() <= VALUE_MAX) {
-            self.pairs.insert(key.clone(), record.clone());
+            self.pairs.insert(Key::of(key), record.as_ref().map(copy));
         }
         record
     }
@@ -66,7 +74,8 @@ impl Cache {
                     // A copy, since a small value would keep the whole message alive that brought it.
                     let value = Bytes::copy_from_slice(value);
                     let record = Record { version: entry.version, expires_at: *expires_at, value };
-                    self.pairs.insert(key.clone(), Some(record));
+                    // Not changed in its place: a longer value may have to push others out.
+                    self.pairs.insert(Key::of(key), Some(record));
                 }
             }
             Change::Put { .. } | Change::Remove => {
@@ -81,12 +90,61 @@ impl Cache {
     }
 }
 
+/// The record, with a value of its own if that is short.
+fn copy(record: &Record) -> Record {
+    if record.value.len() > COPIED_VALUE_MAX {
+        return record.clone();
+    }
+    let value = Bytes::copy_from_slice(&record.value);
+    Record { version: record.version, expires_at: record.expires_at, value }
+}
+
+/// A data key where it can be compared without another look into memory.
+#[derive(Clone, PartialEq, Eq)]
+enum Key {
+    Inline { length: u8, bytes: [u8; INLINE_KEY_MAX] },
+    Long(DataKey),
+}
+
+impl Key {
+    fn of(key: &DataKey) -> Self {
+        let from = key.as_bytes();
+        if from.len() > INLINE_KEY_MAX {
+            return Self::Long(key.clone());
+        }
+        let mut bytes = [0; INLINE_KEY_MAX];
+        bytes[..from.len()].copy_from_slice(from);
+        Self::Inline { length: u8::try_from(from.len()).expect("at most 47"), bytes }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Long(key) => key.as_bytes(),
+        }
+    }
+}
+
+/// As a data key hashes.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let prefix = self.as_bytes()[..8].try_into().expect("a data key starts with eight bytes of token");
+        state.write_u64(u64::from_be_bytes(prefix));
+    }
+}
+
+impl Equivalent<Key> for DataKey {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.as_bytes() == key.as_bytes()
+    }
+}
+
 /// What a pair costs.
 #[derive(Clone, Debug)]
 struct Weight;
 
-impl Weighter<DataKey, Option<Record>> for Weight {
-    fn weight(&self, key: &DataKey, record: &Option<Record>) -> u64 {
+impl Weighter<Key, Option<Record>> for Weight {
+    fn weight(&self, key: &Key, record: &Option<Record>) -> u64 {
         let value = record.as_ref().map_or(0, |record| record.value.len());
         (key.as_bytes().len() + value) as u64 + PAIR_OVERHEAD
     }
@@ -193,6 +251,35 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_every_length_are_told_apart() {
+        let data = Data::default();
+        let mut cache = Cache::new(1 << 20);
+        let key = |length: usize, last: u8| {
+            let mut bytes = vec![b'k'; length];
+            bytes.push(last);
+            DataKey::of(&bytes)
+        };
+        let lengths = [0, 1, 8, INLINE_KEY_MAX - 9, INLINE_KEY_MAX - 8, INLINE_KEY_MAX, 1_000];
+        for (number, length) in lengths.into_iter().enumerate() {
+            for last in [b'a', b'b'] {
+                let entry =
+                    Entry { key: key(length, last), ..put(2 * number as u64 + u64::from(last == b'b'), 3) };
+                data.apply(&entry);
+                assert_eq!(cache.get(&entry.key, &data), entry.record());
+            }
+        }
+        let asked = data.asked.get();
+        for (number, length) in lengths.into_iter().enumerate() {
+            for last in [b'a', b'b'] {
+                let kept =
+                    cache.pairs.get(&key(length, last)).expect("it is kept").as_ref().expect("it is there");
+                assert_eq!(kept.version.seq, 2 * number as u64 + u64::from(last == b'b'));
+            }
+        }
+        assert_eq!(data.asked.get(), asked);
+    }
+
+    #[test]
     fn long_values_are_left_to_the_data() {
         let (data, key) = (Data::default(), DataKey::of(b"key"));
         data.apply(&put(1, VALUE_MAX + 1));
@@ -210,5 +297,10 @@ mod tests {
             assert!(cache.pairs.weight() <= 10_000);
         }
         assert!(cache.pairs.len() > 20, "{} are kept", cache.pairs.len());
+        for number in 0..1_000 {
+            let key = DataKey::of(format!("key {number}").as_bytes());
+            cache.applied(&Entry { key, ..put(number, 500) });
+            assert!(cache.pairs.weight() <= 10_000, "values that grow push others out");
+        }
     }
 }
