@@ -22,6 +22,9 @@ const REST: f64 = 0.1;
 const REST_POLL: Duration = Duration::from_secs(1);
 const REST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often keys are written until none is refused.
+const LOADING_ATTEMPTS: u32 = 3;
+
 /// Open files of this process besides its connections.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
@@ -54,7 +57,15 @@ pub(crate) async fn grow(options: &Options) -> Result<Vec<Measured>, Failure> {
             former => {
                 // Two rings at once would take each other's processor time.
                 drop(former);
-                Ring::start(*point, options).await?
+                match Ring::start(*point, options).await {
+                    Ok(ring) => ring,
+                    // A long measurement keeps what it has found.
+                    Err(failure @ Failure::Loading { .. }) => {
+                        eprintln!("left out: {failure}");
+                        continue;
+                    }
+                    Err(failure) => return Err(failure),
+                }
             }
         };
         found.push(current.measure(*point, options).await?);
@@ -68,7 +79,7 @@ impl Ring {
     async fn start(point: Point, options: &Options) -> Result<Self, Failure> {
         let folder = TemporaryFolder::create("growth", false)?;
         let mut servers = [ring::start(&options.binary, folder.path(), point.nodes).await?];
-        write_keys(&mut servers, point.keys, VALUE_SIZE).await?;
+        store_keys(&mut servers, point.keys).await?;
         rest(&servers[0]).await?;
         let resident = nodes_resident(&servers)?;
         Ok(Self { servers, point, resident, _folder: folder })
@@ -84,6 +95,17 @@ impl Ring {
         rest(&self.servers[0]).await?;
         Ok(Measured { point, resident: self.resident, reads, writes })
     }
+}
+
+/// Writes the keys, all of them again if some were refused: on a busy machine a node may lose its lease for a moment.
+async fn store_keys(servers: &mut [Servers], keys: u64) -> Result<(), Failure> {
+    for _ in 1..LOADING_ATTEMPTS {
+        match write_keys(servers, keys, VALUE_SIZE).await {
+            Err(failure @ Failure::Loading { .. }) => eprintln!("once more: {failure}"),
+            done => return done,
+        }
+    }
+    write_keys(servers, keys, VALUE_SIZE).await
 }
 
 /// Waits until the nodes have put in order what they store, which is no cost of the operations that come next. On a

@@ -80,7 +80,8 @@ fn legend(svg: &mut String) {
 }
 
 fn panel(grows: Grows, curve: &[&Measured], figure: Figure, up: Scale, svg: &mut String) {
-    let (Some(first), Some(last)) = (curve.first(), curve.last()) else { return };
+    // Points may have been left out; one alone shows no growth.
+    let [first, .., last] = curve else { return };
     let (low, high) = (first.point.size() as f64, last.point.size() as f64);
     let across = Scale::exactly(low, high, (LEFT + 12.0, WIDTH - RIGHT));
     for line in up.lines() {
@@ -181,6 +182,13 @@ mod tests {
         assert_eq!(svg.matches("fill=\"#fff\"><title>").count(), ROWS.len());
         assert_eq!(svg.matches("<title>").count(), 2 * ROWS.len() * found.len() - 1);
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    }
+
+    #[test]
+    fn one_point_is_no_curve() {
+        let found = measured(Grows::Keys);
+        assert_eq!(draw(&found[..1]).matches("<title>").count(), 0);
+        assert_eq!(draw(&found[..2]).matches("<title>").count(), 2 * ROWS.len() * 2);
     }
 
     #[test]
