@@ -88,10 +88,13 @@ impl Ring {
     async fn measure(&mut self, point: Point, options: &Options) -> Result<Measured, Failure> {
         let mut keys = [point.keys];
         // Reads first, of what was stored and has come to rest: what writes leave behind is put in order later.
-        let reads = point.cell(Operations::Reads);
-        let reads = measure_cell(reads, options, &mut self.servers, &mut keys).await?;
-        let writes = point.cell(Operations::Writes);
-        let writes = measure_cell(writes, options, &mut self.servers, &mut keys).await?;
+        let mut found = Vec::new();
+        for operations in [Operations::Reads, Operations::Writes] {
+            let cell = point.cell(operations);
+            eprintln!("  {cell}");
+            found.push(measure_cell(cell, options, &mut self.servers, &mut keys).await?);
+        }
+        let [reads, writes] = found.try_into().expect("two were measured");
         rest(&self.servers[0]).await?;
         Ok(Measured { point, resident: self.resident, reads, writes })
     }
