@@ -59,16 +59,16 @@ fn chosen(options: &Options) -> Result<Vec<Cell>, Failure> {
     Ok(cells)
 }
 
-async fn write_keys(targets: &mut [Servers], keys: u64, value_size: u32) -> Result<(), Failure> {
+pub(crate) async fn write_keys(targets: &mut [Servers], keys: u64, value_size: u32) -> Result<(), Failure> {
     for servers in targets {
-        eprintln!("writing {} keys of {value_size} bytes to {}", grouped(keys), servers.target.name());
+        eprintln!("writing {} keys of {value_size} bytes to {}", grouped(keys), servers.name());
         load(servers, keys, value_size).await?;
     }
     Ok(())
 }
 
 /// Measures each target in turn, as often as asked for: what else the machine does meets all alike.
-async fn measure_cell(
+pub(crate) async fn measure_cell(
     cell: Cell,
     options: &Options,
     targets: &mut [Servers],
@@ -81,7 +81,7 @@ async fn measure_cell(
             let errors: u64 = sample.errors.values().sum();
             eprintln!(
                 "  run {run}  {:24}{:>12} per second   p50 {:.3} ms   p99 {:.3} ms   CPU {:.1} us/op{}",
-                servers.target.name(),
+                servers.name(),
                 grouped(sample.per_second.round() as u64),
                 sample.p50_ms,
                 sample.p99_ms,
@@ -95,7 +95,7 @@ async fn measure_cell(
 }
 
 /// The least and the most that a node of the ring has resident, in MiB.
-fn nodes_resident(targets: &[Servers]) -> Result<(f64, f64), Failure> {
+pub(crate) fn nodes_resident(targets: &[Servers]) -> Result<(f64, f64), Failure> {
     let nodes = targets.iter().filter(|servers| servers.target == Target::Ring).flat_map(Servers::pids);
     let mut range = (f64::INFINITY, 0.0_f64);
     for pid in nodes {

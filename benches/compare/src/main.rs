@@ -12,6 +12,7 @@
 //! | `etcd` | the client of etcd |
 //! | `measure`, `course` | one measurement, and all in turn |
 //! | `usage` | processor time and memory of processes |
+//! | `growth` | what an operation costs as things grow |
 //! | `statistics`, `results` | medians and ratios |
 //! | `table`, `chart` | what people see |
 
@@ -21,6 +22,7 @@ mod chart;
 mod course;
 mod etcd;
 mod failure;
+mod growth;
 mod measure;
 mod options;
 mod results;
@@ -58,17 +60,28 @@ fn run(options: &Options) -> Result<(), Failure> {
     fs::create_dir_all(&options.out)
         .map_err(|source| Failure::Output { path: options.out.clone(), source })?;
     let load_before = load_average();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let comparison = runtime.block_on(async {
-        let interrupted = interrupted()?;
+    if options.grow {
+        let found = until_interrupted(growth::grow(options))?;
+        return report_growth(options, &found, &load_before);
+    }
+    let comparison = until_interrupted(async {
         let folder = TemporaryFolder::create("compare", false)?;
-        tokio::select! {
-            comparison = compare(options, folder.path()) => comparison,
-            () = interrupted => Err(Failure::Interrupted),
-        }
+        compare(options, folder.path()).await
     })?;
     report(options, &comparison, &load_before)
+}
+
+/// Does the work to its end. If a signal comes first, it is dropped, and the servers that it has started end with it.
+fn until_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(async {
+        let interrupted = interrupted()?;
+        tokio::select! {
+            done = work => done,
+            () = interrupted => Err(Failure::Interrupted),
+        }
+    })
 }
 
 /// Catches the signals that end a program, since servers are to be ended first; the future ends with the next one.
@@ -102,6 +115,28 @@ fn report(options: &Options, comparison: &Comparison, load_before: &str) -> Resu
     write(&options.out, "compare.md", &text)?;
     write(&options.out, "compare.svg", &chart::draw(&comparison.results))?;
     write(&options.out, "results.json", &format!("{document:#}\n"))
+}
+
+/// As [`report`], of what was found as things grow.
+fn report_growth(options: &Options, found: &[growth::Measured], load_before: &str) -> Result<(), Failure> {
+    let text = format!(
+        "{} processors, load average before: {load_before}; medians of {} runs of {} s; values of {} bytes; \
+         CPU of all nodes, memory once the keys were stored.\n\n{}",
+        processors(),
+        options.runs,
+        options.seconds,
+        cell::VALUE_SIZE,
+        growth::table(found),
+    );
+    println!("{text}");
+    let document = json!({
+        "runs": options.runs, "seconds": options.seconds, "warmup_seconds": options.warmup,
+        "processors": processors(), "load_average_before": load_before,
+        "points": found.iter().map(growth::Measured::to_json).collect::<Vec<_>>(),
+    });
+    write(&options.out, "growth.md", &text)?;
+    write(&options.out, "growth.svg", &growth::draw(found))?;
+    write(&options.out, "growth.json", &format!("{document:#}\n"))
 }
 
 fn tables(options: &Options, comparison: &Comparison, judged: &[Judged], load_before: &str) -> String {

@@ -70,7 +70,7 @@ pub(crate) async fn load(servers: &mut Servers, keys: u64, value_size: u32) -> R
     if tally.errors.is_empty() {
         return Ok(());
     }
-    Err(Failure::Loading { name: servers.target.name().to_owned(), errors: format!("{:?}", tally.errors) })
+    Err(Failure::Loading { name: servers.name(), errors: format!("{:?}", tally.errors) })
 }
 
 /// Measures a cell on a target that stores the first `keys` keys, which then are more if the cell inserts some.

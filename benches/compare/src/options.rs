@@ -33,7 +33,13 @@ pub(crate) struct Options {
     /// The whole matrix of values, connections, pipelines, operations and keys instead of the cells with aims.
     #[arg(long)]
     pub(crate) full: bool,
-    /// Where results.json, compare.md and compare.svg are written.
+    /// What an operation costs as connections, nodes and stored keys grow instead: of the ring alone.
+    #[arg(long, conflicts_with_all = ["only", "full", "pairs"])]
+    pub(crate) grow: bool,
+    /// With --grow: up to 10,000,000 stored keys, which take some GB of the disk.
+    #[arg(long, requires = "grow")]
+    pub(crate) large: bool,
+    /// Where results.json, compare.md and compare.svg are written; with --grow, growth.json, growth.md and growth.svg.
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     pub(crate) out: PathBuf,
     /// The program of the five nodes.

@@ -4,7 +4,7 @@ mod etcd;
 mod ports;
 mod process;
 mod redis;
-mod ring;
+pub(crate) mod ring;
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +26,9 @@ const READY_POLL: Duration = Duration::from_millis(100);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest answer to one.
 const ANSWER_MAX: u64 = 64 * 1024;
+
+/// The nodes of the ring that is compared.
+pub(crate) const NODES: u16 = 5;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +73,14 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
+    /// Who they are, for people: a ring by its size.
+    pub(crate) fn name(&self) -> String {
+        match self.target {
+            Target::Ring => format!("{} nodes", self.processes.len()),
+            other => other.name().to_owned(),
+        }
+    }
+
     /// The numbers of the processes.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(Process::pid).collect()
@@ -102,7 +113,7 @@ impl Servers {
 
 /// Starts every target whose program is there, says which are not, and returns once all serve. The ring comes first.
 pub(crate) async fn start(options: &Options, folder: &Path) -> Result<Vec<Servers>, Failure> {
-    let mut targets = vec![ring::start(&options.binary, folder).await?];
+    let mut targets = vec![ring::start(&options.binary, folder, NODES).await?];
     if let Some(version) = process::version(&options.etcd, &["--version"]) {
         targets.push(etcd::start(&options.etcd, folder, version).await?);
     } else {

@@ -7,7 +7,7 @@ use crate::results::{CPU, CellResult, GENERATOR_CPU, Memory, P50, P99, PER_SECON
 use crate::servers::Target;
 
 /// Put to a figure whose target gave errors or did not answer.
-const ERRORED: &str = "**ERRORS**";
+pub(crate) const ERRORED: &str = "**ERRORS**";
 
 /// One row for each cell and target.
 pub(crate) fn cells(results: &[CellResult]) -> String {

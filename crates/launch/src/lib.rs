@@ -11,6 +11,6 @@ mod temporary;
 
 pub use error::LaunchError;
 pub use folder::NodeFolder;
-pub use ports::{check_ports, free_cluster};
+pub use ports::{check_ports, free_cluster, free_cluster_of};
 pub use process::{End, Ended, NodeProcess};
 pub use temporary::TemporaryFolder;

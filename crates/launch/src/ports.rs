@@ -4,28 +4,44 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
-use simpledynamo_node::config::Cluster;
+use simpledynamo_node::config::{CLASSIC_NAMES, Cluster};
 
 use crate::error::LaunchError;
 
 /// Client ports are looked for from here on. All ports, ten and more thousands higher ones included, are below those
 /// that Linux gives to connections.
 const FIRST_PORT: u16 = 12_000;
-/// As many ports as a ring takes in one range, with some in between.
-const PORT_STEP: u16 = 20;
+/// As many ports as a node takes in one range, with some in between.
+const PORTS_PER_NODE: u16 = 4;
 const PORT_ATTEMPTS: u16 = 30;
+
+/// The most nodes whose ports are found: of more, some would be where Linux takes ports for connections.
+const NODES_MAX: u16 = 50;
 
 /// The classic nodes on ports that nobody has.
 ///
 /// # Errors
 /// When there are none.
 pub fn free_cluster() -> Result<Cluster, LaunchError> {
+    free_cluster_of(CLASSIC_NAMES.len() as u16)
+}
+
+/// A ring of that many nodes, from 3 to 50, on ports that nobody has.
+///
+/// # Errors
+/// When there are none.
+///
+/// # Panics
+/// Of another number of nodes.
+pub fn free_cluster_of(nodes: u16) -> Result<Cluster, LaunchError> {
+    assert!(nodes <= NODES_MAX, "a ring of {nodes} nodes has too many ports");
     // Rings that are started at the same time begin their search at different places.
     let offset = (std::process::id() % u32::from(PORT_ATTEMPTS)) as u16;
     let mut attempt = 0;
     loop {
-        let port = FIRST_PORT + PORT_STEP * ((attempt + offset) % PORT_ATTEMPTS);
-        let cluster = Cluster::classic(IpAddr::V4(Ipv4Addr::LOCALHOST), port).expect("the ports fit");
+        let port = FIRST_PORT + PORTS_PER_NODE * nodes * ((attempt + offset) % PORT_ATTEMPTS);
+        let cluster =
+            Cluster::of_size(nodes, IpAddr::V4(Ipv4Addr::LOCALHOST), port).expect("nodes and ports fit");
         let Err(refusal) = check_ports(&cluster) else { return Ok(cluster) };
         attempt += 1;
         if attempt == PORT_ATTEMPTS {
@@ -131,6 +147,14 @@ mod tests {
             refused.contains(&format!("port 21608 is in use by process {} (", std::process::id())),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn rings_of_other_sizes_find_ports() {
+        let first = free_cluster_of(9).expect("free");
+        assert_eq!(first.nodes.len(), 9);
+        let _taken = TcpListener::bind(first.nodes[8].peer).expect("free");
+        assert_ne!(free_cluster_of(9).expect("free"), first);
     }
 
     #[test]

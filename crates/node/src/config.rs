@@ -27,6 +27,10 @@ use simpledynamo_ring::{Ring, Token};
 /// The names of the classic ring, in the order of their ports.
 pub const CLASSIC_NAMES: [&str; 5] = ["5554", "5556", "5558", "5560", "5562"];
 
+/// Where the classic names begin, and from one to the next: rings of other sizes go on like this.
+const CLASSIC_FIRST_NAME: u16 = 5554;
+const CLASSIC_NAME_STEP: u16 = 2;
+
 /// The client port of the first classic node: twice its name.
 pub const CLASSIC_BASE_PORT: u16 = 11_108;
 
@@ -193,12 +197,21 @@ impl Cluster {
     /// [`CLASSIC_BASE_PORT_MAX`].
     #[must_use]
     pub fn classic(host: IpAddr, base_port: u16) -> Option<Self> {
-        if base_port == 0 || base_port > CLASSIC_BASE_PORT_MAX {
+        Self::of_size(CLASSIC_NAMES.len() as u16, host, base_port)
+    }
+
+    /// As [`Cluster::classic`], of another number of nodes: names and ports go on as those of the classic nodes do.
+    /// `None` if a port would not fit, or there are fewer nodes than a pair has copies.
+    #[must_use]
+    pub fn of_size(nodes: u16, host: IpAddr, base_port: u16) -> Option<Self> {
+        let last = nodes.checked_sub(1)?.checked_mul(CLASSIC_PORT_STEP)?.checked_add(base_port)?;
+        if base_port == 0 || usize::from(nodes) < REPLICAS_DEFAULT || last > u16::MAX - PEER_PORT_OFFSET {
             return None;
         }
         let ports = (base_port..).step_by(usize::from(CLASSIC_PORT_STEP));
-        let nodes = CLASSIC_NAMES.iter().zip(ports).map(|(name, port)| ClusterNode {
-            name: (*name).to_owned(),
+        let names = (CLASSIC_FIRST_NAME..).step_by(usize::from(CLASSIC_NAME_STEP));
+        let nodes = names.take(usize::from(nodes)).zip(ports).map(|(name, port)| ClusterNode {
+            name: name.to_string(),
             client: SocketAddr::new(host, port),
             peer: SocketAddr::new(host, port + PEER_PORT_OFFSET),
         });

@@ -1,8 +1,8 @@
-//! The ring of five nodes.
+//! The ring.
 
 use std::path::Path;
 
-use simpledynamo_launch::{End, NodeFolder, NodeProcess, free_cluster};
+use simpledynamo_launch::{End, NodeFolder, NodeProcess, free_cluster_of};
 
 use crate::failure::Failure;
 
@@ -13,11 +13,11 @@ use super::{Servers, Target};
 const QUESTION: &str = "INFO simpledynamo\r\n";
 const SERVING: &str = "simpledynamo_serving:1\r\n";
 
-/// Starts the classic nodes with their default configuration, and returns once all serve.
-pub(super) async fn start(binary: &Path, folder: &Path) -> Result<Servers, Failure> {
+/// Starts that many nodes with their default configuration, and returns once all serve. Five are the classic ones.
+pub(crate) async fn start(binary: &Path, folder: &Path, nodes: u16) -> Result<Servers, Failure> {
     let version = process::version(binary, &["--version"])
         .ok_or_else(|| Failure::NoBinary { name: binary.display().to_string() })?;
-    let cluster = free_cluster()?;
+    let cluster = free_cluster_of(nodes)?;
     let mut processes = Vec::new();
     for node in &NodeFolder::prepare(&folder.join("ring"), &cluster, |_| {})? {
         processes.push(Process::node(NodeProcess::start_program(binary, node, End::WithParent)?));

@@ -194,6 +194,22 @@ fn base_port_must_leave_room() {
 }
 
 #[test]
+fn rings_of_other_sizes_go_on_as_the_classic_one() {
+    let names = |cluster: &Cluster| cluster.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&classic()), CLASSIC_NAMES);
+    let three = Cluster::of_size(3, LOCAL, 20_000).expect("fits");
+    assert_eq!(names(&three), CLASSIC_NAMES[..3]);
+    let nine = Cluster::of_size(9, LOCAL, 20_000).expect("fits");
+    assert_eq!((nine.nodes[8].name.as_str(), nine.nodes[8].client.port()), ("5570", 20_032));
+    assert_eq!(nine.voters, nine.ring().names()[..5]);
+    let text = render(&nine, "5570");
+    assert_eq!(parse(&text).expect("valid").cluster, nine);
+    assert_eq!(Cluster::of_size(2, LOCAL, 20_000), None, "three copies need three nodes");
+    assert_eq!(Cluster::of_size(9, LOCAL, 55_504), None, "the last peer port does not fit");
+    assert_eq!(Cluster::of_size(u16::MAX, LOCAL, 1), None);
+}
+
+#[test]
 fn moved_cluster_keeps_the_lines_of_the_node() {
     let path = Path::new("dir/config.toml");
     let edited = render(&classic(), "5556").replace("max_clients = 10000", "max_clients = 7 # few");
