@@ -29,6 +29,10 @@ verify: ## Checks format, lints, documentation and dependencies; changes nothing
 			echo "$$crate is pure and must not depend on the above (cargo tree -e normal -p $$crate)"; exit 1; \
 		fi; \
 	done; echo "pure crates reach no runtime, disk or randomness"
+	@for package in fuzz benches/compare; do \
+		cargo update --quiet --workspace --locked --manifest-path $$package/Cargo.toml \
+			|| { echo "$$package/Cargo.lock lacks a dependency: cargo update --workspace --manifest-path $$package/Cargo.toml"; exit 1; }; \
+	done
 	@if command -v cargo-deny > /dev/null; then cargo deny --workspace check; \
 		else echo "cargo-deny is not installed: licences and advisories are not checked"; fi
 
