@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use indicatif::HumanCount;
+
 use crate::aim::Judged;
 use crate::results::{CPU, CellResult, GENERATOR_CPU, Memory, P50, P99, PER_SECOND};
 use crate::servers::Target;
@@ -92,15 +94,7 @@ pub(crate) fn errors(results: &[CellResult]) -> String {
 
 /// A number with its thousands apart.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]

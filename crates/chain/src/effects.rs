@@ -217,6 +217,12 @@ impl Persist {
         }
     }
 
+    /// Whether the replica waits to hear that this is durable. Of a watermark nobody does.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !matches!(self, Self::Watermark { .. })
+    }
+
     /// The partition that the change is about.
     #[must_use]
     pub fn partition(&self) -> PartitionId {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle, presets};
+use indicatif::HumanCount;
 
 /// Colours of standard output: real ones on a terminal, none in a pipe, nor where `NO_COLOR` asks for none
 /// (<https://no-color.org>).
@@ -83,15 +84,7 @@ pub(crate) fn table(header: &[&str]) -> Table {
 
 /// A number with its thousands apart.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]

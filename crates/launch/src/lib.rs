@@ -1,7 +1,7 @@
 //! A ring whose nodes are processes of this machine: their folders, their ports, and the processes themselves.
 //!
-//! The demo, the measurement of failovers, the comparison and the tester all run rings like this; what they do with them is their own
-//! business. Nodes run the program that this process runs, or another that is named, as `serve`.
+//! The demo, the measurement of failovers, the comparison and the tester all run rings like this; what they do with
+//! them is their own business. Nodes run the program that this process runs, or another that is named, as `serve`.
 
 mod error;
 mod folder;

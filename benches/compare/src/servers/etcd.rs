@@ -28,7 +28,7 @@ pub(super) async fn start(program: &Path, folder: &Path, version: String) -> Res
     for (member, (client, peer)) in clients.iter().zip(peers).enumerate() {
         let name = format!("m{member}");
         let folder = folder.join("etcd").join(&name);
-        let arguments = [
+        let options = [
             ("--name", name.clone()),
             ("--data-dir", folder.join("data").display().to_string()),
             ("--listen-client-urls", url(client)),
@@ -39,11 +39,8 @@ pub(super) async fn start(program: &Path, folder: &Path, version: String) -> Res
             ("--initial-cluster-state", "new".to_owned()),
             ("--quota-backend-bytes", QUOTA.to_string()),
             ("--log-level", "error".to_owned()),
-        ]
-        .into_iter()
-        .flat_map(|(option, value)| [option.to_owned(), value])
-        .collect::<Vec<_>>();
-        processes.push(Process::start(&format!("etcd {name}"), program, &arguments, &folder)?);
+        ];
+        processes.push(Process::start(&format!("etcd {name}"), program, &options, &folder)?);
     }
     let addresses = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     Servers { target: Target::Etcd, addresses, version, processes }.ready(QUESTION, HEALTHY).await

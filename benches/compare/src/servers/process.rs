@@ -28,13 +28,13 @@ enum Kind {
 }
 
 impl Process {
-    /// Starts a program whose data is in `folder`, with its log in there. It is in a process group of its own, so that a
+    /// Starts a program with options, whose data is in `folder`, with its log in there. It is in a process group of its own, so that a
     /// terminal's Ctrl-C reaches this process alone, and it is killed with this process where `setpriv` (util-linux) can
     /// see to that.
     pub(super) fn start(
         name: &str,
         program: &Path,
-        arguments: &[String],
+        options: &[(&str, String)],
         folder: &Path,
     ) -> Result<Self, Failure> {
         let failed = |source| Failure::Start { name: name.to_owned(), source };
@@ -49,7 +49,7 @@ impl Process {
             Command::new(program)
         };
         let child = command
-            .args(arguments)
+            .args(options.iter().flat_map(|(option, value)| [*option, value]))
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output)

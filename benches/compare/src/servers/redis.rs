@@ -20,7 +20,7 @@ pub(super) async fn start(
     let port = ports::free(1)?[0];
     let folder = folder.join(target.key());
     let appendfsync = if target == Target::RedisAlways { "always" } else { "everysec" };
-    let arguments = [
+    let options = [
         ("--bind", "127.0.0.1".to_owned()),
         ("--port", port.to_string()),
         ("--dir", folder.display().to_string()),
@@ -28,11 +28,8 @@ pub(super) async fn start(
         ("--appendonly", "yes".to_owned()),
         ("--appendfsync", appendfsync.to_owned()),
         ("--daemonize", "no".to_owned()),
-    ]
-    .into_iter()
-    .flat_map(|(option, value)| [option.to_owned(), value])
-    .collect::<Vec<_>>();
-    let processes = vec![Process::start(target.name(), program, &arguments, &folder)?];
+    ];
+    let processes = vec![Process::start(target.name(), program, &options, &folder)?];
     let addresses = vec![format!("127.0.0.1:{port}")];
     Servers { target, addresses, version, processes }.ready(QUESTION, ANSWER).await
 }

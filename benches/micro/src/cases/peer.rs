@@ -99,7 +99,15 @@ pub(crate) fn encode(message: Message) -> Step {
     })
 }
 
-/// Takes what came into a link's buffer, and the frame off it. The copy stands for that of the system's.
+/// Puts what has come into a buffer that is given room as a connection's is. The copy stands for that of the system's.
+pub(crate) fn arrive(bytes: &[u8], room: usize, input: &mut BytesMut) {
+    if input.capacity() - input.len() < room / 2 {
+        input.reserve(room);
+    }
+    input.extend_from_slice(black_box(bytes));
+}
+
+/// Takes what came into a link's buffer, and the frame off it.
 pub(crate) fn decode(message: Message) -> Step {
     let frame = PeerFrame::Message(samples::envelope(message));
     let mut out = OutBuffer::new();
@@ -110,10 +118,7 @@ pub(crate) fn decode(message: Message) -> Step {
     let mut input = BytesMut::new();
     let room = READ.max(bytes.len());
     Box::new(move || {
-        if input.capacity() - input.len() < room / 2 {
-            input.reserve(room);
-        }
-        input.extend_from_slice(black_box(&bytes));
+        arrive(&bytes, room, &mut input);
         let frame = decoder.decode(&mut input).expect("it is a frame");
         black_box(frame.expect("it came whole"));
         assert!(input.is_empty(), "there was nothing else");

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use simpledynamo_wire::OutBuffer;
 use simpledynamo_wire::resp::{Protocol, RequestDecoder, RequestLimits, Value, encode_command};
 
-use super::peer::drain;
+use super::peer::{arrive, drain};
 use crate::case::{Case, Measure, Step};
 use crate::samples::{VALUE, key, value};
 
@@ -81,17 +81,14 @@ fn request(arguments: &[Bytes]) -> Vec<u8> {
     drain(&mut out)
 }
 
-/// Takes what came into a connection's buffer, and requests off it. The copy stands for that of the system's.
+/// Takes what came into a connection's buffer, and requests off it.
 pub(crate) fn decode(bytes: &[u8], requests: usize) -> Step {
     let bytes = bytes.to_vec();
     let mut decoder = RequestDecoder::new(RequestLimits::default());
     let mut input = BytesMut::new();
     let room = READ.max(bytes.len());
     Box::new(move || {
-        if input.capacity() - input.len() < room / 2 {
-            input.reserve(room);
-        }
-        input.extend_from_slice(black_box(&bytes));
+        arrive(&bytes, room, &mut input);
         for _ in 0..requests {
             let arguments = decoder.decode(&mut input).expect("it is a request");
             black_box(arguments.expect("it came whole"));

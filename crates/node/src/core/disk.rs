@@ -22,7 +22,7 @@ use simpledynamo_topology::PartitionId;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Durability;
-use crate::core::held::{Held, Released};
+use crate::core::held::{Held, Released, join};
 use crate::core::pulse::Pulse;
 use crate::fatal;
 
@@ -39,7 +39,7 @@ const BACKLOG_BYTES_MAX: usize = 64 << 20;
 
 /// Entries applied in one batch: large enough to share the cost of a batch, small enough that the data is
 /// never long in coming.
-const APPLY_BATCH_MAX: usize = 1_024;
+pub(super) const APPLY_BATCH_MAX: usize = 1_024;
 
 /// Bytes applied after which the data is made durable, so that the log behind it can be trimmed.
 const TRIM_BYTES: usize = 32 << 20;
@@ -144,7 +144,7 @@ impl Disk {
             done: done.clone(),
             applier,
             dirty: None,
-            held: Vec::new(),
+            awaiting_sync: Vec::new(),
         };
         let data_applier = Applier {
             data: data.clone(),
@@ -251,7 +251,7 @@ struct Writer<L> {
     /// Since when something appended has not been synced.
     dirty: Option<Instant>,
     /// Changes to the data that may be made once the log is synced.
-    held: Vec<Apply>,
+    awaiting_sync: Vec<Apply>,
 }
 
 impl<L: Log> Writer<L> {
@@ -272,10 +272,8 @@ impl<L: Log> Writer<L> {
             let (mut changes, mut clean) = (Vec::new(), Vec::new());
             for job in std::iter::once(first).chain(jobs.try_iter()) {
                 match job {
-                    WriterJob::Persist(more) if changes.is_empty() => changes = more,
-                    WriterJob::Persist(more) => changes.extend(more),
-                    WriterJob::Apply(more) if clean.is_empty() => clean = more,
-                    WriterJob::Apply(more) => clean.extend(more),
+                    WriterJob::Persist(more) => join(&mut changes, more),
+                    WriterJob::Apply(more) => join(&mut clean, more),
                     WriterJob::Trim(applied) => {
                         self.log.trim(&applied).unwrap_or_else(|error| fatal::stop_for(&error));
                     }
@@ -310,7 +308,7 @@ impl<L: Log> Writer<L> {
         self.backlog.wait_for_room();
         self.log.append(&changes).unwrap_or_else(|error| fatal::stop_for(&error));
         let dirty_since = *self.dirty.get_or_insert_with(Instant::now);
-        let is_awaited = changes.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
+        let is_awaited = changes.iter().any(Persist::is_awaited);
         let must_sync = match self.sync {
             // A watermark alone is awaited by nobody: the next sync takes it along.
             SyncPolicy::Always => is_awaited,
@@ -335,7 +333,7 @@ impl<L: Log> Writer<L> {
             SyncPolicy::Always => self.hand_on(changes),
             SyncPolicy::Every(_) => {
                 let has_page = changes.iter().any(|change| matches!(change, Apply::Page { .. }));
-                self.held.extend(changes);
+                self.awaiting_sync.extend(changes);
                 // Without anything to sync there would be no next time.
                 self.dirty.get_or_insert_with(Instant::now);
                 if has_page {
@@ -350,9 +348,9 @@ impl<L: Log> Writer<L> {
         if self.dirty.take().is_some() {
             self.log.sync().unwrap_or_else(|error| fatal::stop_for(&error));
         }
-        if !self.held.is_empty() {
-            let held = mem::take(&mut self.held);
-            self.hand_on(held);
+        if !self.awaiting_sync.is_empty() {
+            let changes = mem::take(&mut self.awaiting_sync);
+            self.hand_on(changes);
         }
     }
 

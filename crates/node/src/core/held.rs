@@ -7,10 +7,7 @@ use std::mem;
 
 use simpledynamo_chain::{Apply, Persist};
 
-use super::disk::weight;
-
-/// Clean entries that are held at most: about what the data takes in one batch.
-const CLEAN_MAX: usize = 1_024;
+use super::disk::{APPLY_BATCH_MAX, weight};
 
 /// Bytes of clean entries that are held at most: little beside what may wait behind them.
 const CLEAN_BYTES_MAX: usize = 1 << 20;
@@ -33,14 +30,14 @@ pub(crate) struct Released {
 impl Held {
     /// Takes work, and gives back what must not wait any longer.
     pub(crate) fn take(&mut self, persist: Vec<Persist>, apply: Vec<Apply>) -> Released {
-        let is_awaited = persist.iter().any(|change| !matches!(change, Persist::Watermark { .. }));
+        let is_awaited = persist.iter().any(Persist::is_awaited);
         let is_page = |change: &Apply| matches!(change, Apply::Page { .. });
         // Whoever sends pages waits for each of them.
         let has_page = apply.iter().any(is_page);
-        append(&mut self.changes, persist);
+        join(&mut self.changes, persist);
         self.clean_bytes += apply.iter().map(weight).sum::<usize>();
-        append(&mut self.clean, apply);
-        if has_page || self.clean.len() >= CLEAN_MAX || self.clean_bytes >= CLEAN_BYTES_MAX {
+        join(&mut self.clean, apply);
+        if has_page || self.clean.len() >= APPLY_BATCH_MAX || self.clean_bytes >= CLEAN_BYTES_MAX {
             self.release()
         } else if is_awaited {
             Released { persist: mem::take(&mut self.changes), apply: Vec::new() }
@@ -56,11 +53,12 @@ impl Held {
     }
 }
 
-fn append<T>(held: &mut Vec<T>, mut more: Vec<T>) {
-    if held.is_empty() {
-        *held = more;
+/// Adds work behind other work; where there is none, without a copy.
+pub(super) fn join<T>(work: &mut Vec<T>, mut more: Vec<T>) {
+    if work.is_empty() {
+        *work = more;
     } else {
-        held.append(&mut more);
+        work.append(&mut more);
     }
 }
 
@@ -124,10 +122,10 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded() {
         let mut held = Held::default();
-        for seq in 1..CLEAN_MAX as u64 {
+        for seq in 1..APPLY_BATCH_MAX as u64 {
             assert_eq!(held.take(Vec::new(), vec![clean(seq, 0)]), Released::default(), "{seq}");
         }
-        assert_eq!(held.take(Vec::new(), vec![clean(0, 0)]).apply.len(), CLEAN_MAX);
+        assert_eq!(held.take(Vec::new(), vec![clean(0, 0)]).apply.len(), APPLY_BATCH_MAX);
         assert_eq!(held.take(Vec::new(), vec![clean(1, CLEAN_BYTES_MAX / 2)]), Released::default());
         assert_eq!(held.take(Vec::new(), vec![clean(2, CLEAN_BYTES_MAX / 2)]).apply.len(), 2);
         assert_eq!(held.take(Vec::new(), vec![clean(3, CLEAN_BYTES_MAX / 2)]), Released::default());

@@ -70,7 +70,7 @@ fn bench(durability: Durability) -> Bench {
         done,
         applier,
         dirty: None,
-        held: Vec::new(),
+        awaiting_sync: Vec::new(),
     };
     Bench { writer, clean, written, syncs, _done: kept }
 }
