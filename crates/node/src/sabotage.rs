@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ const DENIAL: Duration = Duration::from_secs(2);
 
 /// How late changes are written that were reported long before: time enough to kill a whole ring.
 const WRITE_DELAY: Duration = Duration::from_millis(50);
+
+/// Dirty reads: one in so many times, a member takes entries late, while those above it show them already.
+const HESITATES_ONCE_IN: u64 = 16;
+
+/// How late: time enough for clients to read above and then below.
+const HESITATION: Duration = Duration::from_millis(20);
 
 /// When the answer to a write counts as late: on a healthy ring none is.
 const LATE: Duration = Duration::from_millis(300);
@@ -114,6 +121,7 @@ pub(crate) fn dirty(node: &Node, partition: PartitionId, query: &Query) -> Optio
 
 /// Dirty reads: answers another node's question in the same way. Any other event is returned, to be taken.
 pub(crate) fn unanswered(event: Event, node: &Node, effects: &mut Effects) -> Option<Event> {
+    hesitate(&event);
     if let Event::Message(envelope @ Envelope { partition, message: Message::Read { id, query }, .. }) =
         &event
         && envelope.to == node.me()
@@ -123,6 +131,18 @@ pub(crate) fn unanswered(event: Event, node: &Node, effects: &mut Effects) -> Op
         return None;
     }
     Some(event)
+}
+
+/// Dirty reads: makes sure that they can be noticed. Chains of a healthy ring on one machine pass an entry on so fast that
+/// whoever reads above and then below rarely finds the members apart.
+fn hesitate(event: &Event) {
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    if is(Sabotage::DirtyReads)
+        && let Event::Message(Envelope { message: Message::Append { .. }, .. }) = event
+        && TAKEN.fetch_add(1, Ordering::Relaxed).is_multiple_of(HESITATES_ONCE_IN)
+    {
+        std::thread::sleep(HESITATION);
+    }
 }
 
 /// Early durability: entries that are about to be handed to the disk count as durable.
