@@ -228,7 +228,8 @@ def test_an_interrupted_load_is_judged_and_removed(tmp_path):
             eventually(lambda: client.ok("DBSIZE") > 5, 20, "clients work")
             process.send_signal(signal.SIGINT)
             report = json.loads(process.communicate(timeout=60)[0])
-        assert process.returncode == HOLDS and report["finally"]["findings"]["operations"] > 100
+        # At least those that wrote the keys seen.
+        assert process.returncode == HOLDS and report["finally"]["findings"]["operations"] > 5
         assert client.ok("DBSIZE") == 0
 
 

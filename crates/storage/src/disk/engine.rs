@@ -16,12 +16,13 @@ use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 
 use bytes::{BufMut, Bytes};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{Database, PersistMode, Readable, Snapshot};
 use simpledynamo_chain::{Applied, DataKey, Record, UnixMillis};
 use simpledynamo_topology::PartitionId;
 use simpledynamo_wire::codec::{DecodeError, finish, get_applied, get_record, put_applied, put_record};
 
 use super::journal;
+use super::table::Table;
 use crate::StoreError;
 use crate::page::Stretch;
 use crate::plan::Plan;
@@ -37,8 +38,9 @@ const SMALL_MEMTABLE: u64 = 2 * 1024 * 1024;
 /// one alive. No smaller value is possible.
 const JOURNALS_MAX: u64 = 64 * 1024 * 1024;
 
-/// One thread writes out and the other merges, so that a long merge does not hold up writes.
-const WORKERS: usize = 2;
+/// One thread writes out and merges: a second would spin while the first merges (see [`super::table`]). While a merge takes
+/// long, as many memtables wait as may exist.
+const WORKERS: usize = 1;
 
 /// Files that the engine keeps open: most systems allow a process 1024, and clients want some of them.
 const OPEN_FILES_MAX: usize = 256;
@@ -54,9 +56,9 @@ const KEY_SHOWN: usize = 24;
 pub(crate) struct Engine {
     path: PathBuf,
     database: Database,
-    data: Keyspace,
-    expiry: Keyspace,
-    meta: Keyspace,
+    data: Table,
+    expiry: Table,
+    meta: Table,
 }
 
 impl Engine {
@@ -77,15 +79,12 @@ impl Engine {
         };
         let failed = |source| StoreError::Engine { path: path.to_owned(), source };
         let database = opened.map_err(failed)?;
-        let keyspace = |name: &str, memtable| {
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable);
-            database.keyspace(name, options).map_err(failed)
-        };
+        let table = |name, memtable_max| Table::open(&database, name, memtable_max).map_err(failed);
         Ok(Self {
             path: path.to_owned(),
-            data: keyspace("data", DATA_MEMTABLE)?,
-            expiry: keyspace("expiry", SMALL_MEMTABLE)?,
-            meta: keyspace("meta", SMALL_MEMTABLE)?,
+            data: table("data", DATA_MEMTABLE)?,
+            expiry: table("expiry", SMALL_MEMTABLE)?,
+            meta: table("meta", SMALL_MEMTABLE)?,
             database,
         })
     }
@@ -98,7 +97,7 @@ impl Engine {
     /// How far each partition has come in a snapshot.
     pub(crate) fn applied(&self, snapshot: &Snapshot) -> Result<BTreeMap<PartitionId, Applied>, StoreError> {
         let mut all = BTreeMap::new();
-        for guard in snapshot.iter(&self.meta) {
+        for guard in snapshot.iter(self.meta.keyspace()) {
             let (key, value) = guard.into_inner().map_err(|source| self.failed(source))?;
             let partition = <[u8; 2]>::try_from(&key[..])
                 .map_err(|_| self.damaged(&key, "it is not the number of a partition".to_owned()))?;
@@ -114,28 +113,32 @@ impl Engine {
     pub(crate) fn commit(&self, plan: Plan) -> Result<(), StoreError> {
         let mut batch = self.database.batch();
         if let Some(partition) = plan.withdrawn() {
-            batch.remove(&self.meta, partition.0.to_be_bytes());
+            self.meta.remove(&mut batch, &partition.0.to_be_bytes());
         }
         for (key, record) in plan.records {
             match record {
-                Some(record) => batch.insert(&self.data, &key.as_bytes()[..], encode_record(&record)),
-                None => batch.remove(&self.data, &key.as_bytes()[..]),
+                Some(record) => self.data.insert(&mut batch, key.as_bytes(), encode_record(&record)),
+                None => self.data.remove(&mut batch, key.as_bytes()),
             }
         }
         for ((at, key), is_there) in plan.expiry {
             let key = expiry_key(at, &key);
             if is_there {
-                batch.insert(&self.expiry, key, []);
+                self.expiry.insert(&mut batch, &key, Vec::new());
             } else {
-                batch.remove(&self.expiry, key);
+                self.expiry.remove(&mut batch, &key);
             }
         }
         for (partition, applied) in plan.applied {
             let mut value = Vec::new();
             put_applied(&applied, &mut value);
-            batch.insert(&self.meta, partition.0.to_be_bytes(), value);
+            self.meta.insert(&mut batch, &partition.0.to_be_bytes(), value);
         }
-        batch.commit().map_err(|source| self.failed(source))
+        batch.commit().map_err(|source| self.failed(source))?;
+        for table in [&self.data, &self.expiry, &self.meta] {
+            table.close_if_full().map_err(|source| self.failed(source))?;
+        }
+        Ok(())
     }
 
     /// Makes durable what has been committed.
@@ -145,7 +148,7 @@ impl Engine {
 
     /// The record of a key.
     pub(crate) fn get(&self, key: &DataKey) -> Result<Option<Record>, StoreError> {
-        let found = self.data.get(key.as_bytes()).map_err(|source| self.failed(source))?;
+        let found = self.data.keyspace().get(key.as_bytes()).map_err(|source| self.failed(source))?;
         found.map(|value| self.decode(key.as_bytes(), value)).transpose()
     }
 
@@ -179,7 +182,7 @@ impl Engine {
         snapshot: &Snapshot,
         bounds: R,
     ) -> impl Iterator<Item = Result<(DataKey, Record), StoreError>> + use<'_, K, R> {
-        snapshot.range(&self.data, bounds).map(|guard| {
+        snapshot.range(self.data.keyspace(), bounds).map(|guard| {
             let (key, value) = guard.into_inner().map_err(|source| self.failed(source))?;
             let record = self.decode(&key, value)?;
             Ok((self.data_key(&key)?, record))
@@ -190,7 +193,7 @@ impl Engine {
     pub(crate) fn due(&self, now: UnixMillis, limit: usize) -> Result<Vec<DataKey>, StoreError> {
         let after = now.checked_add(1).map(u64::to_be_bytes);
         let bounds = (Bound::Unbounded, after.map_or(Bound::Unbounded, Bound::Excluded));
-        let keys = self.database.snapshot().range::<[u8; 8], _>(&self.expiry, bounds);
+        let keys = self.database.snapshot().range::<[u8; 8], _>(self.expiry.keyspace(), bounds);
         keys.take(limit)
             .map(|guard| {
                 let key = guard.key().map_err(|source| self.failed(source))?;
@@ -221,7 +224,7 @@ impl Engine {
     /// Puts bytes where a record should be.
     #[cfg(test)]
     pub(crate) fn put_raw(&self, key: &DataKey, bytes: &[u8]) {
-        self.data.insert(&key.as_bytes()[..], bytes).expect("the engine takes anything");
+        self.data.keyspace().insert(&key.as_bytes()[..], bytes).expect("the engine takes anything");
     }
 }
 

@@ -32,6 +32,7 @@ mod log;
 mod reader;
 mod segment;
 mod small;
+mod table;
 mod tail;
 #[cfg(test)]
 mod tests;
