@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 
 /// What an item takes in a memtable beside its key and value, in bytes, and some more: so that a memtable is full by
@@ -25,8 +26,15 @@ pub(crate) struct Table {
 impl Table {
     /// Opens a keyspace, and creates it if there is none.
     pub(crate) fn open(database: &Database, name: &str, memtable_max: u64) -> fjall::Result<Self> {
-        // After a start a memtable holds what was read from the journal, too, at most as much again.
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(2 * memtable_max);
+        let options = || {
+            KeyspaceCreateOptions::default()
+                // After a start a memtable holds what was read from the journal, too, at most as much again.
+                .max_memtable_size(2 * memtable_max)
+                // Filters and indexes are long pieces. Through the cache of blocks, a store of some million records would
+                // read them again and again, instead of the one block that has the record.
+                .filter_block_pinning_policy(PinningPolicy::all(true))
+                .index_block_pinning_policy(PinningPolicy::all(true))
+        };
         let keyspace = database.keyspace(name, options)?;
         Ok(Self { keyspace, memtable_max, memtable: AtomicU64::new(0) })
     }
