@@ -15,8 +15,8 @@ use crate::results::Sample;
 use crate::servers::{Servers, Target};
 use crate::usage::processor_time;
 
-/// The same choice of keys and operations for all targets.
-const SEED: u64 = 1;
+/// What values are cut from, the same for all targets.
+const PAYLOAD_SEED: u64 = 1;
 
 /// How keys are written before a measurement: fast with every target.
 const LOADING_CLIENTS: u32 = 64;
@@ -33,11 +33,11 @@ struct Load<'a> {
 impl Load<'_> {
     /// Runs clients of the target's protocol until their sources end.
     async fn run<S: Source + 'static>(&self, tally: &Rc<RefCell<Tally>>, source: impl Fn(u32) -> S) {
-        let payload = Payload::new(self.value_size as usize, SEED);
+        let payload = Payload::new(self.value_size as usize, PAYLOAD_SEED);
         match self.servers.target {
-            Target::Etcd => self.run_over(Etcd::new(payload, SEED), tally, source).await,
+            Target::Etcd => self.run_over(Etcd::new(payload, PAYLOAD_SEED), tally, source).await,
             Target::Ring | Target::RedisAlways | Target::RedisEverysec => {
-                self.run_over(Resp::new(payload, SEED, None), tally, source).await;
+                self.run_over(Resp::new(payload, PAYLOAD_SEED, None), tally, source).await;
             }
         }
     }
@@ -83,7 +83,7 @@ pub(crate) async fn measure(
     let workload = Workload { keys: *keys, ..cell.workload(options.keys) };
     let counts_from = Instant::now() + Duration::from_secs(options.warmup.into());
     let ends_at = counts_from + Duration::from_secs(options.seconds.into());
-    let mixed = Mixed::new(&workload, SEED, ends_at);
+    let mixed = Mixed::new(&workload, servers.next_seed(), ends_at);
     let tally = Rc::new(RefCell::new(Tally::new(counts_from).until(ends_at)));
     let load =
         Load { servers, value_size: cell.value_size, clients: cell.connections, pipeline: cell.pipeline };

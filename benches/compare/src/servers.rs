@@ -70,9 +70,18 @@ pub(crate) struct Servers {
     /// What the program calls its version.
     pub(crate) version: String,
     processes: Vec<Process>,
+    /// How often they were measured.
+    measured: u64,
 }
 
 impl Servers {
+    /// Another seed for each measurement: what one has asked for is no help to the next, which would find it in caches
+    /// that hold only a part of all keys. All targets have the same ones.
+    pub(crate) fn next_seed(&mut self) -> u64 {
+        self.measured += 1;
+        self.measured
+    }
+
     /// Who they are, for people: a ring by its size.
     pub(crate) fn name(&self) -> String {
         match self.target {

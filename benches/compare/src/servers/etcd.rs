@@ -43,5 +43,7 @@ pub(super) async fn start(program: &Path, folder: &Path, version: String) -> Res
         processes.push(Process::start(&format!("etcd {name}"), program, &options, &folder)?);
     }
     let addresses = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    Servers { target: Target::Etcd, addresses, version, processes }.ready(QUESTION, HEALTHY).await
+    Servers { target: Target::Etcd, addresses, version, processes, measured: 0 }
+        .ready(QUESTION, HEALTHY)
+        .await
 }

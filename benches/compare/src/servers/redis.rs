@@ -31,5 +31,5 @@ pub(super) async fn start(
     ];
     let processes = vec![Process::start(target.name(), program, &options, &folder)?];
     let addresses = vec![format!("127.0.0.1:{port}")];
-    Servers { target, addresses, version, processes }.ready(QUESTION, ANSWER).await
+    Servers { target, addresses, version, processes, measured: 0 }.ready(QUESTION, ANSWER).await
 }

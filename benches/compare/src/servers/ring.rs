@@ -23,5 +23,7 @@ pub(crate) async fn start(binary: &Path, folder: &Path, nodes: u16) -> Result<Se
         processes.push(Process::node(NodeProcess::start_program(binary, node, End::WithParent)?));
     }
     let addresses = cluster.nodes.iter().map(|node| node.client.to_string()).collect();
-    Servers { target: Target::Ring, addresses, version, processes }.ready(QUESTION, SERVING).await
+    Servers { target: Target::Ring, addresses, version, processes, measured: 0 }
+        .ready(QUESTION, SERVING)
+        .await
 }
