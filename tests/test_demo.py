@@ -74,8 +74,16 @@ def start_demo():
 
 
 def is_running(pid):
+    """Whether a thread of it is: each holds the ports open, also where the first one has ended already."""
+
+    def state(thread):
+        try:
+            return (thread / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return "X"
+
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return any(state(thread) not in "ZX" for thread in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return False
 
