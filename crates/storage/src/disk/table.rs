@@ -5,14 +5,20 @@
 //! ([fjall #323](https://github.com/fjall-rs/fjall/pull/323)). A second worker, on the other hand, spins for as long as the
 //! first merges: it takes the request to merge and puts it back. So there is one worker, and whoever commits counts.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fjall::compaction::Leveled;
 use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 
 /// What an item takes in a memtable beside its key and value, in bytes, and some more: so that a memtable is full by
 /// this count before it is by the engine's.
 const ITEM_OVERHEAD: usize = 128;
+
+/// Merged files are of about this size, in bytes, and the first merged level holds four of them: so no merge takes so long
+/// that the memtables which wait for the worker meanwhile become too many, and commits wait too.
+const FILE_BYTES: u64 = 16 << 20;
 
 /// A keyspace.
 pub(crate) struct Table {
@@ -34,6 +40,7 @@ impl Table {
                 // read them again and again, instead of the one block that has the record.
                 .filter_block_pinning_policy(PinningPolicy::all(true))
                 .index_block_pinning_policy(PinningPolicy::all(true))
+                .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(FILE_BYTES)))
         };
         let keyspace = database.keyspace(name, options)?;
         Ok(Self { keyspace, memtable_max, memtable: AtomicU64::new(0) })
