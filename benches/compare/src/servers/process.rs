@@ -28,9 +28,9 @@ enum Kind {
 }
 
 impl Process {
-    /// Starts a program with options, whose data is in `folder`, with its log in there. It is in a process group of its own, so that a
-    /// terminal's Ctrl-C reaches this process alone, and it is killed with this process where `setpriv` (util-linux) can
-    /// see to that.
+    /// Starts a program with options, whose data is in `folder`, with its log in there. It is in a process group of its
+    /// own, so that a terminal's Ctrl-C reaches this process alone, and it is killed with this process where `setpriv`
+    /// (util-linux) can see to that.
     pub(super) fn start(
         name: &str,
         program: &Path,
